@@ -1,0 +1,11 @@
+FROM python:3.12-slim
+RUN pip install --no-cache-dir uv && useradd --create-home exosphere
+WORKDIR /app
+COPY pyproject.toml ./
+ENV UV_PROJECT_ENVIRONMENT=/opt/venv PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
+RUN uv sync --no-dev --no-cache
+COPY . .
+USER exosphere
+ENV HOST=0.0.0.0 PORT=8001
+EXPOSE 8001
+CMD ["sh", "-c", "exec gunicorn --bind $HOST:$PORT --worker-class gthread --threads 16 --no-control-socket 'api.app:create_app()'"]

@@ -1,0 +1,69 @@
+"""The composition root: from settings to a Flask application. `gunicorn 'api.app:create_app()'`."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any
+
+import flask_smorest
+from flask import Flask, send_from_directory
+from swagger_ui_bundle import swagger_ui_path
+
+from api import answers, errors, executions, satellites, services, state
+from state_manager import config, logs
+
+if TYPE_CHECKING:
+    from flask import Response
+
+    from state_manager.config import Settings
+
+BLUEPRINTS = (executions.blueprint, satellites.blueprint, state.blueprint)
+SWAGGER_UI = "/docs/swagger-ui/"
+
+
+class _Api(flask_smorest.Api):  # type: ignore[misc]  # flask-smorest has no types
+    """Documents our errors, and leaves their handling to `errors.respond`."""
+
+    ERROR_SCHEMA = answers.Error
+
+    def _register_error_handlers(self) -> None:
+        """Do nothing: every exception has one handler."""
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Make the application; exits with a message where DATABASE_URI is not set."""
+    settings = settings or config.settings()
+    if settings.database_uri is None:
+        raise SystemExit("DATABASE_URI is not set: the API has nowhere to record a submission")
+    logs.configure(settings.log_level, settings.environment)
+    app = Flask("api", static_folder=None)
+    app.config.update(_configuration(settings))
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
+    app.json.compact = True  # type: ignore[attr-defined]
+    # A cluster of 10,000 satellites is a million small objects: by the default of 700, collecting the garbage
+    # that they are not would take longer than submitting them (measured: 1.1 s instead of 0.55 s).
+    gc.set_threshold(50_000, 10, 10)
+    services.install(app, settings, settings.database_uri)
+    app.register_error_handler(Exception, errors.respond)
+    api = _Api(app)
+    for blueprint in BLUEPRINTS:
+        api.register_blueprint(blueprint)
+    app.add_url_rule(f"{SWAGGER_UI}<path:name>", "swagger_ui", _swagger_ui)
+    return app
+
+
+def _configuration(settings: Settings) -> dict[str, Any]:
+    return {
+        "MAX_CONTENT_LENGTH": settings.max_body_bytes,
+        "API_TITLE": "ExosphereHost State Manager",
+        "API_VERSION": "1",
+        "OPENAPI_VERSION": "3.0.3",
+        "OPENAPI_URL_PREFIX": "/",
+        "OPENAPI_SWAGGER_UI_PATH": "/docs",
+        "OPENAPI_SWAGGER_UI_URL": SWAGGER_UI,
+    }
+
+
+def _swagger_ui(name: str) -> Response:
+    """Serve Swagger UI from the installed package, so that the documentation works without a network."""
+    return send_from_directory(swagger_ui_path, name)

@@ -1,0 +1,101 @@
+"""One table from what goes wrong to an HTTP status, and one payload for all of it."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from flask import jsonify
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
+
+from api.documents import as_path
+from api.submissions import flatten
+from state_manager.errors import Conflict, Fault, InvalidDocument, InvalidQuery, NotFound, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from flask import Response
+    from werkzeug.sansio.response import Response as AnyResponse
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 2
+
+STATUS: Mapping[type[Exception], HTTPStatus] = {
+    InvalidDocument: HTTPStatus.UNPROCESSABLE_ENTITY,
+    InvalidQuery: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    OperationalError: HTTPStatus.SERVICE_UNAVAILABLE,
+    InterfaceError: HTTPStatus.SERVICE_UNAVAILABLE,
+    PoolTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""Exceptions and their subclasses; an HTTPException brings its own status, and anything else is our fault: 500."""
+
+
+def respond(error: Exception) -> Response | AnyResponse:
+    """Turn any exception that leaves a view into a response; what is our own fault is logged, never shown."""
+    if isinstance(error, RequestRedirect):
+        return error.get_response()
+    if isinstance(error, HTTPException):
+        return _payload(
+            HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR),
+            _message(error),
+            _query_faults(error),
+            {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}},
+        )
+    status = _status(error)
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("a request failed", exc_info=error)
+        return _payload(status, "The server failed to answer; its log says why.")
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        logger.warning("the database does not answer: %s", getattr(error, "orig", error))
+        return _payload(status, str(StoreUnavailable()), headers={"Retry-After": str(RETRY_AFTER_S)})
+    faults = error.faults if isinstance(error, InvalidDocument | InvalidQuery) else ()
+    return _payload(status, _summary(faults) if faults else str(error), faults)
+
+
+def _status(error: Exception) -> HTTPStatus:
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _payload(
+    status: HTTPStatus, message: str, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
+) -> Response:
+    response = jsonify(
+        code=status.value,
+        status=status.phrase,
+        message=message,
+        errors=[{"path": fault.path, "message": fault.message} for fault in faults],
+    )
+    response.status_code = status
+    response.headers.extend(headers or {})
+    return response
+
+
+def _message(error: HTTPException) -> str:
+    faults = _query_faults(error)
+    return _summary(faults) if faults else error.description or error.name
+
+
+def _query_faults(error: HTTPException) -> list[Fault]:
+    """List what webargs found wrong with a query or a header: `{"query": {"limit": ["…"]}}`."""
+    messages: dict[str, Any] = (getattr(error, "data", None) or {}).get("messages", {})
+    return sorted(
+        Fault(as_path(steps), message) for by_field in messages.values() for steps, message in flatten(by_field)
+    )
+
+
+def _summary(faults: Sequence[Fault]) -> str:
+    first = f"{faults[0].path}: {faults[0].message}" if faults[0].path else faults[0].message
+    if len(faults) == 1:
+        return f"1 fault: {first}"
+    return f"{len(faults)} faults, the first: {first}"

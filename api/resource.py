@@ -1,0 +1,63 @@
+"""A blueprint whose operations are declared in one place each, and whose queries are strict."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import flask_smorest
+from webargs.flaskparser import FlaskParser
+
+from api.answers import Error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from flask import Response
+    from marshmallow import Schema
+
+View = TypeVar("View", bound="Callable[..., Response]")
+
+
+class _StrictParser(FlaskParser):
+    """Leaves it to the schemas what they do with parameters that they do not know."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION: Mapping[str, str | None] = {"query": "raise", "headers": "exclude"}  # type: ignore[assignment]
+
+
+class Resource(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest has no types
+    """The operations on one kind of thing."""
+
+    ARGUMENTS_PARSER = _StrictParser()
+
+    def operation(
+        self,
+        method: str,
+        rule: str,
+        answer: type[Schema],
+        *,
+        status: HTTPStatus = HTTPStatus.OK,
+        query: type[Schema] | None = None,
+        headers: type[Schema] | None = None,
+        also: Collection[HTTPStatus] = (),
+        errors: Collection[HTTPStatus] = (),
+        **documentation: Any,
+    ) -> Callable[[View], View]:
+        """Route a view, document it, and hand it its parsed query or headers.
+
+        `also` are other statuses that come with the same answer, `errors` those that come with an error.
+        """
+
+        def declare(view: View) -> View:
+            declared: Any = self.response(status, answer)(view)
+            for other, shape in (*((one, answer) for one in also), *((one, Error) for one in errors)):
+                declared = self.alt_response(other, schema=shape, description=other.phrase)(declared)
+            for schema, location in ((headers, "headers"), (query, "query")):
+                if schema is not None:
+                    declared = self.arguments(schema, location=location)(declared)
+            if documentation:
+                declared = self.doc(**documentation)(declared)
+            self.route(rule, methods=[method])(declared)
+            return view
+
+        return declare

@@ -1,0 +1,1 @@
+"""Measurements that anyone can run: `uv run python -m benchmarks.engine`."""

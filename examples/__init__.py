@@ -1,0 +1,1 @@
+"""Clusters to run with `python run.py`, and the satellites that they use."""

@@ -1,0 +1,21 @@
+"""What authors of satellites and clients of the State Manager import. Pulls in no part of the server."""
+
+from exospherehost.context import Context
+from exospherehost.errors import (
+    ConfigurationError,
+    LogicError,
+    ResourceError,
+    SatelliteError,
+    TransientError,
+)
+from exospherehost.satellites import satellite
+
+__all__ = [
+    "ConfigurationError",
+    "Context",
+    "LogicError",
+    "ResourceError",
+    "SatelliteError",
+    "TransientError",
+    "satellite",
+]

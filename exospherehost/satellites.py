@@ -1,0 +1,63 @@
+"""Writing satellites: the decorator, and what it has registered in this process."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DEFAULT_QUEUE = "satellites"
+
+_IDENTIFIER = re.compile(r"satellite/[\w.-]{1,128}/[\w.-]{1,128}", re.ASCII)
+_registered: dict[str, SatelliteDefinition] = {}
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+@dataclass(frozen=True, slots=True)
+class SatelliteDefinition:
+    """A function that runs satellites of one type, sync or async, and what is known of it."""
+
+    identifier: str
+    function: Callable[..., Any]
+    config_schema: dict[str, Any] | None
+    queue: str
+
+    @property
+    def home(self) -> str:
+        """Where the function is defined."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
+
+def satellite(
+    identifier: str, *, config_schema: dict[str, Any] | None = None, queue: str = DEFAULT_QUEUE
+) -> Callable[[F], F]:
+    """Register a function as the satellite `satellite/PROJECT/NAME`.
+
+    It takes a `Context` and returns a JSON value; it may be `async def`. `config_schema` is a JSON schema
+    that configurations are held against when a cluster is submitted; `queue` names the workers that run it.
+
+    Raises ValueError when the identifier is malformed, or taken by another function.
+    """
+    if not _IDENTIFIER.fullmatch(identifier):
+        message = f"{identifier!r} is not of the form satellite/PROJECT/NAME (letters, digits, '.', '_', '-')"
+        raise ValueError(message)
+
+    def register(function: F) -> F:
+        definition = SatelliteDefinition(identifier, function, config_schema, queue)
+        taken = _registered.get(identifier)
+        if taken is not None and taken.home != definition.home:
+            message = f"{identifier} is defined twice: by {taken.home} and by {definition.home}"
+            raise ValueError(message)
+        _registered[identifier] = definition
+        return function
+
+    return register
+
+
+def registered() -> Mapping[str, SatelliteDefinition]:
+    """Return what has been registered in this process so far."""
+    return dict(_registered)

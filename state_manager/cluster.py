@@ -1,0 +1,43 @@
+"""A cluster: the graph of satellites that a client submits, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from state_manager.states import FailurePolicy, RunWhen
+
+SLAS = {"6h": timedelta(hours=6), "12h": timedelta(hours=12), "24h": timedelta(hours=24)}
+"""The service levels of the spec, as time from submission to deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Satellite:
+    """One unit of work of a cluster, by name; `uses` says which satellite type runs it."""
+
+    name: str
+    uses: str
+    config: dict[str, Any] = field(default_factory=dict)
+    input: dict[str, Any] = field(default_factory=dict)
+    dependencies: tuple[str, ...] = ()
+    queue: str | None = None
+    run_when: RunWhen = RunWhen.ALL_SUCCESS
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A submitted document whose shape is sound; `graph.faults` says whether its graph is."""
+
+    identifier: str
+    satellites: tuple[Satellite, ...]
+    sla: str = "24h"
+    title: str | None = None
+    description: str | None = None
+    inputs: dict[str, Any] = field(default_factory=dict)
+    failure_policy: FailurePolicy = FailurePolicy.CONTINUE
+
+    @property
+    def project(self) -> str:
+        """The part of the identifier before the slash."""
+        return self.identifier.partition("/")[0]

@@ -1,0 +1,288 @@
+"""Every setting, declared once; the only module that reads `os.environ`.
+
+The body of `Settings` is the table: loading, the README's table (`uv run python -m state_manager.config`)
+and the tests derive from it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from dotenv import dotenv_values
+
+from state_manager.errors import StateManagerError
+from state_manager.setting import (
+    Setting,
+    as_text,
+    boolean,
+    children,
+    folder,
+    modules,
+    one_of,
+    seconds,
+    setting,
+    uri,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+CONFIG_FILE = "CONFIG_FILE"
+OTHERS = frozenset({CONFIG_FILE, "EXOSPHERE_STATE_MANAGER_URI", "EXOSPHERE_API_KEY", "EXOSPHERE_PART_OF"})
+"""Known names that are no setting: where the file is, what the client reads, what `state_manager.local` marks."""
+
+
+class ConfigurationFault(StateManagerError, ValueError):
+    """The configuration has faults, each of them named."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The configuration, read once and passed in."""
+
+    database_uri: str | None = setting(
+        "DATABASE_URI",
+        "storage.database.uri",
+        None,
+        uri("postgresql", aliases=("postgresql+psycopg", "postgres")),
+        "PostgreSQL; unset, `run.py` starts one of its own",
+    )
+    redis_uri: str | None = setting(
+        "REDIS_URI",
+        "storage.redis.uri",
+        None,
+        uri("redis", "rediss"),
+        "Redis or Valkey; unset, `run.py` starts one of its own",
+    )
+    environment: str = setting(
+        "ENVIRONMENT",
+        "environment",
+        "development",
+        one_of("development", "test", "production"),
+        "`production` demands `DATABASE_URI` and `REDIS_URI`",
+    )
+    log_level: str = setting(
+        "LOG_LEVEL",
+        "monitoring.log_level",
+        "info",
+        one_of("debug", "info", "warning", "error"),
+        "least severity that is logged",
+    )
+    host: str = setting("HOST", "server.host", "127.0.0.1", str, "address that the API listens on")
+    port: int = setting("PORT", "server.port", "8001", whole(1, 65535), "port that the API listens on")
+    home: Path = setting(  # noqa: RUF009 - a Path is immutable
+        "EXOSPHERE_HOME",
+        "storage.home",
+        ".exosphere",
+        folder,
+        "where the embedded PostgreSQL and Valkey keep their data",
+    )
+    max_concurrent_executions: int = setting(
+        "MAX_CONCURRENT_EXECUTIONS",
+        "execution.max_concurrent",
+        "100",
+        whole(1),
+        "executions that run at a time; the others wait",
+    )
+    retry_attempts: int = setting(
+        "RETRY_ATTEMPTS",
+        "execution.retry_policy.max_attempts",
+        "3",
+        whole(1, 101),
+        "attempts that a satellite has by default; 3 is one run and two more",
+    )
+    retry_delay_s: float = setting(
+        "RETRY_DELAY",
+        "execution.retry_policy.base_delay",
+        "5",
+        seconds(0),
+        "base of the wait between attempts, seconds",
+    )
+    retry_backoff_strategy: str = setting(
+        "RETRY_BACKOFF_STRATEGY",
+        "execution.retry_policy.backoff_strategy",
+        "exponential",
+        one_of("fixed", "linear", "exponential"),
+        "how that wait grows: `fixed`, `linear` or `exponential`",
+    )
+    execution_timeout_s: float = setting(
+        "EXECUTION_TIMEOUT",
+        "execution.timeout_seconds",
+        "3600",
+        seconds(0.001),
+        "longest that an execution may run, seconds from its admission",
+    )
+    cleanup_interval_s: float = setting(
+        "CLEANUP_INTERVAL", "execution.cleanup_interval", "300", seconds(1), "seconds between two clean-ups"
+    )
+    metrics_enabled: bool = setting(
+        "METRICS_ENABLED", "monitoring.metrics_enabled", "true", boolean, "whether metrics are collected"
+    )
+    lease_s: float = setting(
+        "LEASE_SECONDS",
+        "execution.lease_seconds",
+        "15",
+        seconds(0.1),
+        "seconds after which a worker that does not renew its lease loses its satellite",
+    )
+    reconcile_interval_s: float = setting(
+        "RECONCILE_INTERVAL",
+        "execution.reconcile_interval",
+        "1",
+        seconds(0.01),
+        "seconds between two looks of the reconciler",
+    )
+    time_slice_ms: int = setting(
+        "TIME_SLICE_MS",
+        "execution.time_slice_ms",
+        "100",
+        whole(0),
+        "milliseconds that a worker goes on with what became ready, before it asks the broker again",
+    )
+    satellite_modules: tuple[str, ...] = setting(
+        "SATELLITE_MODULES",
+        "workers.satellite_modules",
+        "",
+        modules,
+        "importable modules with satellites, separated by commas",
+    )
+    worker_concurrency: int = setting(
+        "WORKER_CONCURRENCY", "workers.concurrency", "cores", children, "children of a worker, or `cores`: one a core"
+    )
+    max_body_bytes: int = setting(
+        "MAX_BODY_BYTES", "limits.max_body_bytes", str(16 * 2**20), whole(1), "largest request body, bytes"
+    )
+    max_output_bytes: int = setting(
+        "MAX_OUTPUT_BYTES",
+        "limits.max_output_bytes",
+        str(2**20),
+        whole(1),
+        "largest output of a satellite, bytes of JSON",
+    )
+    max_satellites: int = setting(
+        "MAX_SATELLITES", "limits.max_satellites", "10000", whole(1), "satellites in a cluster"
+    )
+    max_edges: int = setting("MAX_EDGES", "limits.max_edges", "100000", whole(0), "dependencies in a cluster")
+    max_depth: int = setting("MAX_DEPTH", "limits.max_depth", "10000", whole(1), "longest path through a cluster")
+    redis_pool_size: int = setting(
+        "REDIS_POOL_SIZE", "storage.redis.pool_size", "10", whole(1), "connections to Redis, each process"
+    )
+    database_pool_size: int = setting(
+        "DATABASE_POOL_SIZE",
+        "storage.database.pool_size",
+        "20",
+        whole(1),
+        "connections to PostgreSQL, each process at most",
+    )
+    health_check_interval_s: float = setting(
+        "HEALTH_CHECK_INTERVAL",
+        "monitoring.health_check_interval",
+        "30",
+        seconds(0.1),
+        "seconds between two looks at the dependencies",
+    )
+
+    def environ(self) -> dict[str, str]:
+        """Give the environment in which another process loads these same settings."""
+        ours = {declared.env: as_text(getattr(self, name)) for name, declared in table()}
+        return {**os.environ, **ours, CONFIG_FILE: os.devnull}
+
+
+def table() -> Iterator[tuple[str, Setting[Any]]]:
+    """List the settings: the name of the field, and its declaration."""
+    return ((one.name, one.metadata["setting"]) for one in fields(Settings))
+
+
+def load_settings(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
+    """Read the environment, over `.env`, over the YAML file, over the defaults; an empty value counts as unset.
+
+    Raises `ConfigurationFault` with every fault at once.
+    """
+    environ = os.environ if environ is None else environ
+    directory = (directory or Path.cwd()).absolute()
+    dotenv = dotenv_values(directory / ".env", interpolate=False)
+    given = {name: text for name, text in (*dotenv.items(), *environ.items()) if text}
+    suspects = {*dotenv, *(name for name in environ if name.startswith("EXOSPHERE_"))}
+    faults = list(unknown(suspects, OTHERS | {declared.env for _, declared in table()}))
+    in_file: dict[str, str] = {}
+    try:
+        in_file = read_file(directory, given.get(CONFIG_FILE))
+    except ConfigurationFault as fault:
+        faults += fault.faults
+    faults += unknown(in_file, {declared.path for _, declared in table()})
+
+    values: dict[str, Any] = {}
+    for name, declared in table():
+        source = declared.env if declared.env in given else declared.path
+        if text := given.get(declared.env) or in_file.get(declared.path):
+            try:
+                values[name] = declared.parse(text)
+            except ValueError as fault:
+                faults.append(f"{source}: {fault}")
+    loaded = replace(Settings(), **values)
+    if loaded.environment == "production":
+        needed = {"DATABASE_URI": loaded.database_uri, "REDIS_URI": loaded.redis_uri}
+        faults += [f"{name}: must be set when ENVIRONMENT is production" for name, value in needed.items() if not value]
+    if faults:
+        raise ConfigurationFault(faults)
+    return replace(loaded, home=(directory / loaded.home).resolve())
+
+
+@cache
+def settings() -> Settings:
+    """Give this process's settings, read at the first call."""
+    return load_settings()
+
+
+def read_file(directory: Path, name: str | None) -> dict[str, str]:
+    """Read the YAML file as text by dotted path; without a name `config.yaml`, where there is one."""
+    path = directory / (name or "config.yaml")
+    if name is None and not path.exists():
+        return {}
+    try:
+        document = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationFault([f"{CONFIG_FILE}: {path} cannot be read: {error}"]) from error
+    if document is not None and not isinstance(document, dict):
+        raise ConfigurationFault([f"{CONFIG_FILE}: {path} is not a mapping"])
+    return dict(leaves(document))
+
+
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:
+    """Flatten nested mappings to (dotted path, text)."""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from leaves(below, f"{path}.{key}" if path else str(key))
+    elif value is not None:
+        yield path, as_text(value)
+
+
+def unknown(found: Iterable[str], known: Collection[str]) -> Iterator[str]:
+    """Name what is not known, and the nearest that is."""
+    for name in sorted(set(found) - set(known)):
+        near = get_close_matches(name, known, n=1)
+        yield f"{name}: unknown setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def readme_table() -> str:
+    """Write the settings as the table that stands in the README."""
+    rows = [
+        f"| `{one.env}` | `{one.path}` | {f'`{one.default}`' if one.default else ''} | {one.meaning} |"
+        for _, one in table()
+    ]
+    return "\n".join(["| variable | in `config.yaml` | default | meaning |", "|---|---|---|---|", *rows])
+
+
+if __name__ == "__main__":
+    print(readme_table())  # noqa: T201

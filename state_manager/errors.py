@@ -1,0 +1,68 @@
+"""What can go wrong, as one tree.
+
+StateManagerError
+├── InvalidDocument     the submitted cluster has faults, each with its path
+├── InvalidQuery        a filter, a limit or a cursor is unusable
+├── NotFound            no such execution or satellite
+├── Conflict            the request contradicts the state that it meets
+│   └── KeyReused       an idempotency key came back with another document
+├── LateOutcome         a worker reports an attempt that is no longer its own
+└── StoreUnavailable    PostgreSQL does not answer
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """One fault of a submitted document: where (`satellites[2].uses`), and what is wrong there."""
+
+    path: str
+    message: str
+
+
+class StateManagerError(Exception):
+    """The State Manager could not do what was asked."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class _FaultyInput(StateManagerError):
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = sorted(faults)
+        super().__init__("; ".join(f"{fault.path}: {fault.message}" for fault in self.faults))
+
+
+class InvalidDocument(_FaultyInput):
+    """The document has faults."""
+
+
+class InvalidQuery(_FaultyInput):
+    """The query has faults."""
+
+
+class NotFound(StateManagerError):
+    """There is no such thing."""
+
+
+class Conflict(StateManagerError):
+    """The request contradicts the present state."""
+
+
+class KeyReused(Conflict):
+    """This idempotency key was used for another document."""
+
+
+class LateOutcome(StateManagerError):
+    """This attempt was taken away from its worker; what it returned late changes nothing."""
+
+
+class StoreUnavailable(StateManagerError):
+    """The database does not answer."""

@@ -1,0 +1,1 @@
+"""The whole system on one machine: spawns command lines, imports neither Flask nor Celery."""

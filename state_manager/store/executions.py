@@ -1,0 +1,124 @@
+"""Executions: their submission and what is read of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select, text
+
+from state_manager.store.tables import executions, satellites
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy import Engine, RowMapping
+
+    from state_manager.states import ExecutionStatus
+
+RESULTS_IN_FULL_BYTES = 1024 * 1024
+"""Outputs come with an execution up to this sum (design, section 8); past it each satellite has its own."""
+
+_SUBMIT = text("SELECT * FROM submit(CAST(:execution AS json), CAST(:satellites AS json), :max_concurrent, :now)")
+_LIGHT = [
+    satellites.c[name]
+    for name in (
+        "id", "name", "identifier", "status", "reason", "start_time", "end_time", "duration_ms",
+        "error", "error_kind", "attempt", "dependencies", "dependents", "output_bytes",
+    )
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What `submit` answers: the execution, whether it is new, and the hash of the document it was made from."""
+
+    execution_id: UUID
+    created: bool
+    definition_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An execution and its satellites as they were at one moment, the one of `execution["seq"]`.
+
+    The satellites' rows have no `output` when `outputs_omitted`.
+    """
+
+    execution: RowMapping
+    satellites: Sequence[RowMapping]
+    outputs_omitted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which executions to list: newest first, those before the cursor, an execution's id."""
+
+    project: str | None = None
+    cluster_id: str | None = None
+    status: ExecutionStatus | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    cursor: UUID | None = None
+    limit: int = 50
+
+
+def submit(
+    engine: Engine, execution: str, satellite_rows: str, *, max_concurrent: int, now: datetime | None = None
+) -> Receipt:
+    """Write the rows of a new execution, both given as JSON text; a known idempotency key writes nothing."""
+    with engine.connect() as connection:
+        row = connection.execute(
+            _SUBMIT,
+            {"execution": execution, "satellites": satellite_rows, "max_concurrent": max_concurrent, "now": now},
+        ).one()
+    return Receipt(row.execution_id, row.created, row.definition_hash)
+
+
+def get(engine: Engine, execution_id: UUID) -> Snapshot | None:
+    """Read an execution with its satellites, in one consistent view."""
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        execution = (
+            connection.execute(select(executions).where(executions.c.id == execution_id)).mappings().one_or_none()
+        )
+        if execution is None:
+            return None
+        mine = satellites.c.execution_id == execution_id
+        size = connection.execute(select(func.sum(satellites.c.output_bytes)).where(mine)).scalar_one()
+        omitted = size > RESULTS_IN_FULL_BYTES
+        columns = _LIGHT if omitted else [*_LIGHT, satellites.c.output]
+        rows = connection.execute(select(*columns).where(mine).order_by(satellites.c.ordinal)).mappings().all()
+    return Snapshot(execution, rows, omitted)
+
+
+def find(engine: Engine, wanted: Filter) -> Sequence[RowMapping]:
+    """List executions, newest first, without their satellites; at most `limit` of them."""
+    columns = [column for column in executions.c if column.name != "definition"]
+    query = select(*columns).order_by(executions.c.id.desc()).limit(wanted.limit)
+    for column in ("project", "cluster_id", "status"):
+        if (value := getattr(wanted, column)) is not None:
+            query = query.where(executions.c[column] == value)
+    if wanted.created_after is not None:
+        query = query.where(executions.c.created_at >= wanted.created_after)
+    if wanted.created_before is not None:
+        query = query.where(executions.c.created_at < wanted.created_before)
+    if wanted.cursor is not None:
+        query = query.where(executions.c.id < wanted.cursor)
+    with engine.connect() as connection:
+        return connection.execute(query).mappings().all()
+
+
+def count_by_status(engine: Engine) -> dict[ExecutionStatus, int]:
+    """Count executions in each state."""
+    query = select(executions.c.status, func.count()).group_by(executions.c.status)
+    with engine.connect() as connection:
+        return dict(connection.execute(query).all())
+
+
+def definition(engine: Engine, execution_id: UUID) -> Any:
+    """Read the document that was submitted."""
+    query = select(executions.c.definition).where(executions.c.id == execution_id)
+    with engine.connect() as connection:
+        return connection.execute(query).scalar_one_or_none()

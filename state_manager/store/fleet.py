@@ -1,0 +1,78 @@
+"""The workers that are there, and the satellite types that they can run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from state_manager.store.tables import satellite_types, workers
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import timedelta
+    from uuid import UUID
+
+    from sqlalchemy import Engine, RowMapping
+
+
+@dataclass(frozen=True, slots=True)
+class SatelliteType:
+    """A kind of satellite that some worker can run, or once could: a type once registered stays valid."""
+
+    identifier: str
+    queue: str
+    config_schema: dict[str, Any] | None = None
+
+
+def register_types(engine: Engine, types: Collection[SatelliteType]) -> None:
+    """Tell the API what can be submitted; a type that is known already takes the newer schema and queue."""
+    rows = [
+        {"identifier": one.identifier, "queue": one.queue, "config_schema": one.config_schema}
+        for one in sorted(types, key=lambda one: one.identifier)
+    ]
+    statement = insert(satellite_types).values([row | {"last_seen": func.now()} for row in rows])
+    fresh = {name: statement.excluded[name] for name in ("queue", "config_schema", "last_seen")}
+    with engine.connect() as connection:
+        connection.execute(statement.on_conflict_do_update(index_elements=["identifier"], set_=fresh))
+
+
+def known_types(engine: Engine, identifiers: Collection[str]) -> dict[str, SatelliteType]:
+    """Look up satellite types by identifier; those that nobody registered are not in the answer."""
+    query = select(satellite_types.c.identifier, satellite_types.c.queue, satellite_types.c.config_schema).where(
+        satellite_types.c.identifier.in_(identifiers)
+    )
+    with engine.connect() as connection:
+        return {row.identifier: SatelliteType(**row) for row in connection.execute(query).mappings()}
+
+
+def type_names(engine: Engine) -> list[str]:
+    """List every identifier that was ever registered."""
+    with engine.connect() as connection:
+        return list(connection.execute(select(satellite_types.c.identifier)).scalars())
+
+
+def report_worker(engine: Engine, worker_id: UUID, name: str, queues: Collection[str]) -> None:
+    """Record that a worker is alive, and what it listens to."""
+    statement = insert(workers).values(
+        id=worker_id, name=name, queues=sorted(queues), started_at=func.now(), renewed_at=func.now()
+    )
+    fresh = {"renewed_at": func.now(), "queues": statement.excluded.queues}
+    with engine.connect() as connection:
+        connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=fresh))
+
+
+def forget_worker(engine: Engine, worker_id: UUID) -> None:
+    """Strike off a worker that stopped in good order."""
+    with engine.connect() as connection:
+        connection.execute(delete(workers).where(workers.c.id == worker_id))
+
+
+def live_workers(engine: Engine, within: timedelta) -> Sequence[RowMapping]:
+    """List the workers that gave a sign of life lately, with their `age_s` since it."""
+    age = func.extract("epoch", func.now() - workers.c.renewed_at).label("age_s")
+    query = select(workers, age).where(workers.c.renewed_at > func.now() - within).order_by(workers.c.name)
+    with engine.connect() as connection:
+        return connection.execute(query).mappings().all()

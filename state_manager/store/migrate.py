@@ -1,0 +1,71 @@
+"""Bring a database to the present tables and functions: `python -m state_manager.store.migrate`."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from state_manager.config import settings
+from state_manager.store.engine import connect
+
+if TYPE_CHECKING:
+    import psycopg
+
+HERE = Path(__file__).parent
+FUNCTIONS = ("transitions", "admit", "submit", "claim", "settle")
+"""The files of `sql/`. Functions have no history: the newest text replaces the one before, at every migration."""
+
+_LOCK = 0x65786F73
+"""The advisory lock that lets one of several starting processes migrate while the others wait."""
+
+
+def migrate(database_uri: str) -> None:
+    """Run what is missing of `migrations/versions`, then replace the functions. Safe to run twice at once."""
+    engine = connect(database_uri, pool_size=1)
+    try:
+        with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            command.upgrade(alembic_config(connection), "head")
+            for name in FUNCTIONS:
+                # By the driver itself: SQLAlchemy would take the texts' percent signs for parameters.
+                driver: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+                driver.execute((HERE / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
+    finally:
+        engine.dispose()
+
+
+def is_current(engine: Engine) -> bool:
+    """Say whether the database has the newest migration; one that was never migrated has not."""
+    with engine.connect() as connection:
+        if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar_one() is None:
+            return False
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalars()
+        return set(found) == _newest()
+
+
+@cache
+def _newest() -> set[str]:
+    config = Config()
+    config.set_main_option("script_location", str(HERE / "migrations"))
+    return set(ScriptDirectory.from_config(config).get_heads())
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Return what Alembic's commands need to work on this connection, inside its transaction."""
+    config = Config()
+    config.set_main_option("script_location", str(HERE / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+if __name__ == "__main__":
+    uri = settings().database_uri
+    if uri is None:
+        raise SystemExit("DATABASE_URI is not set: there is no database to migrate")
+    migrate(uri)

@@ -1,0 +1,108 @@
+"""Satellites, their logs and the shape of their graph, as they are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, insert, select
+
+from state_manager.store.tables import logs, satellites
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy import Engine, RowMapping
+
+    from state_manager.states import SatelliteStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A satellite as the canvas sees it: its place in the graph and its queue."""
+
+    id: UUID
+    queue: str
+    dependencies: tuple[UUID, ...]
+    dependents: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A line that a satellite logged during an attempt."""
+
+    satellite_id: UUID
+    attempt: int
+    at: datetime
+    level: str
+    message: str
+
+
+def get(engine: Engine, satellite_id: UUID) -> RowMapping | None:
+    """Read one satellite, with `dependency_outputs` by name."""
+    needed = satellites.alias()
+    outputs = (
+        select(func.json_object_agg(needed.c.name, needed.c.output))
+        .where(needed.c.id == func.any(satellites.c.dependencies))
+        .scalar_subquery()
+        .label("dependency_outputs")
+    )
+    query = select(satellites, outputs).where(satellites.c.id == satellite_id)
+    with engine.connect() as connection:
+        return connection.execute(query).mappings().one_or_none()
+
+
+def graph(engine: Engine, execution_id: UUID) -> dict[UUID, Node]:
+    """Read the shape of an execution's graph."""
+    query = select(satellites.c.id, satellites.c.queue, satellites.c.dependencies, satellites.c.dependents).where(
+        satellites.c.execution_id == execution_id
+    )
+    with engine.connect() as connection:
+        return {
+            row.id: Node(row.id, row.queue, tuple(row.dependencies), tuple(row.dependents))
+            for row in connection.execute(query)
+        }
+
+
+def ready(engine: Engine, execution_id: UUID) -> list[UUID]:
+    """List the satellites of an execution that may start now, in the document's order."""
+    query = (
+        select(satellites.c.id)
+        .where(satellites.c.execution_id == execution_id)
+        .where(satellites.c.status == "pending", satellites.c.unmet == 0)
+        .order_by(satellites.c.ordinal)
+    )
+    with engine.connect() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def count_by_status(engine: Engine) -> dict[SatelliteStatus, int]:
+    """Count satellites in each state."""
+    query = select(satellites.c.status, func.count()).group_by(satellites.c.status)
+    with engine.connect() as connection:
+        return dict(connection.execute(query).all())
+
+
+def write_logs(engine: Engine, records: Sequence[LogRecord]) -> None:
+    """Append lines that satellites logged."""
+    rows = [
+        {
+            "satellite_id": record.satellite_id,
+            "attempt": record.attempt,
+            "at": record.at,
+            "level": record.level,
+            "message": record.message,
+        }
+        for record in records
+    ]
+    with engine.connect() as connection:
+        connection.execute(insert(logs), rows)
+
+
+def read_logs(engine: Engine, satellite_id: UUID, *, after: int, limit: int) -> Sequence[RowMapping]:
+    """Read a satellite's log lines after the one with id `after`, oldest first."""
+    query = select(logs).where(logs.c.satellite_id == satellite_id, logs.c.id > after).order_by(logs.c.id).limit(limit)
+    with engine.connect() as connection:
+        return connection.execute(query).mappings().all()

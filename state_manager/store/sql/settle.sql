@@ -1,0 +1,196 @@
+-- settle: the outcomes of attempts, all of one execution. Answers
+--   landed    the satellites whose outcome is recorded, now or by an earlier call with the same token
+--   ready     the satellites that may start because of it
+--   ended     the execution's final status, if this call ended it
+--   admitted  the executions that were let in because of that
+-- An outcome whose token is not the row's belongs to an attempt that was taken away: it changes nothing.
+CREATE OR REPLACE FUNCTION settle(
+    p_outcomes json, p_max_concurrent int, p_now timestamptz DEFAULT NULL,
+    OUT landed uuid[], OUT ready uuid[], OUT ended execution_status, OUT admitted uuid[]
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_execution executions;
+    v_now timestamptz;
+    v_completed uuid[];
+    v_failed uuid[];
+    v_skipped uuid[] := '{}';
+    v_cancelled uuid[] := '{}';
+    v_repeated uuid[];
+    v_unblocked uuid[];
+BEGIN
+    admitted := '{}';
+    -- First the lock, alone: the statements after it see whatever a rival committed while we waited.
+    SELECT e.* INTO v_execution FROM executions e
+    WHERE e.id = (SELECT s.execution_id FROM satellites s WHERE s.id = (p_outcomes -> 0 ->> 'id')::uuid)
+    FOR NO KEY UPDATE;
+    v_now := coalesce(p_now, clock_timestamp());
+
+    WITH outcome AS (
+        SELECT * FROM json_to_recordset(p_outcomes) AS o(
+            id uuid, claim uuid, status satellite_status, output json, output_bytes int,
+            error text, error_kind text, traceback text, duration_ms float8, resource_usage json
+        )
+    ), recorded AS (
+        UPDATE satellites s
+        SET status = o.status, output = o.output, output_bytes = coalesce(o.output_bytes, 0),
+            error = o.error, error_kind = o.error_kind, traceback = o.traceback,
+            duration_ms = o.duration_ms, resource_usage = o.resource_usage,
+            end_time = v_now, lease_expires_at = NULL
+        FROM outcome o
+        WHERE s.id = o.id AND s.execution_id = v_execution.id AND s.status = 'running' AND s.claim = o.claim
+        RETURNING s.id, s.ordinal, s.status, s.attempt, s.error, s.error_kind, s.traceback
+    ), told AS (
+        INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
+        SELECT v_execution.id, v_execution.seq + row_number() OVER (ORDER BY r.ordinal), r.id,
+               r.status::text, r.status::text, v_now,
+               CASE WHEN r.status = 'failed' THEN json_build_object(
+                   'attempt', r.attempt, 'error', r.error, 'kind', r.error_kind, 'traceback', r.traceback
+               ) ELSE json_build_object('attempt', r.attempt) END
+        FROM recorded r
+    )
+    SELECT coalesce(array_agg(r.id) FILTER (WHERE r.status = 'completed'), '{}'),
+           coalesce(array_agg(r.id) FILTER (WHERE r.status = 'failed'), '{}')
+    INTO v_completed, v_failed FROM recorded r;
+
+    landed := v_completed || v_failed;
+    v_execution.seq := v_execution.seq + cardinality(v_completed || v_failed);
+
+    IF v_failed <> '{}' THEN
+        SELECT * INTO v_execution.seq, v_skipped, v_cancelled
+        FROM give_up(v_execution.id, v_execution.failure_policy, v_execution.seq, v_failed, v_now);
+    END IF;
+    ready := satisfy(v_completed, v_failed || v_skipped || v_cancelled, v_now);
+    IF cardinality(landed) < json_array_length(p_outcomes) THEN
+        -- A token that is still in a row which no longer runs: its outcome was recorded, the answer was lost.
+        SELECT array_agg(s.id) INTO v_repeated
+        FROM json_to_recordset(p_outcomes) AS o(id uuid, claim uuid) JOIN satellites s USING (id)
+        WHERE s.claim = o.claim AND s.status <> 'running' AND s.id <> ALL (landed);
+        SELECT landed || v_repeated, ready || array_agg(f.id) INTO landed, ready
+        FROM ready_behind(v_repeated) AS f(id);
+    END IF;
+
+    IF cardinality(v_completed || v_failed) > 0 THEN
+        SELECT * INTO ended, admitted FROM count_outcomes(
+            v_execution.id, v_execution.seq, cardinality(v_completed), cardinality(v_failed),
+            cardinality(v_skipped), cardinality(v_cancelled), p_max_concurrent, v_now
+        );
+    END IF;
+END
+$$;
+
+-- give_up: what can no longer run after `p_failed` is skipped; under fail_fast everything unstarted is,
+-- and what runs is cancelled. The caller holds the execution's row.
+CREATE OR REPLACE FUNCTION give_up(
+    p_execution uuid, p_policy failure_policy, p_seq bigint, p_failed uuid[], p_now timestamptz,
+    OUT seq bigint, OUT skipped uuid[], OUT cancelled uuid[]
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    WITH RECURSIVE lost(id) AS (
+        SELECT d.id
+        FROM satellites f CROSS JOIN unnest(f.dependents) AS behind(id) JOIN satellites d ON d.id = behind.id
+        WHERE f.id = ANY (p_failed) AND d.status = 'pending' AND d.run_when = 'all_success'
+        UNION
+        SELECT d.id
+        FROM lost JOIN satellites f ON f.id = lost.id
+        CROSS JOIN unnest(f.dependents) AS behind(id) JOIN satellites d ON d.id = behind.id
+        WHERE d.status = 'pending' AND d.run_when = 'all_success'
+    ), given_up AS (
+        UPDATE satellites s
+        SET status = CASE WHEN s.status = 'running' THEN 'cancelled' ELSE 'skipped' END::satellite_status,
+            reason = CASE WHEN s.status = 'running' THEN NULL
+                          WHEN s.id IN (SELECT id FROM lost) THEN 'upstream' ELSE 'fail_fast' END,
+            claim = NULL, lease_expires_at = NULL, not_before = NULL, end_time = p_now
+        WHERE s.id IN (SELECT id FROM lost)
+           OR (p_policy = 'fail_fast' AND s.execution_id = p_execution AND s.status IN ('pending', 'running'))
+        RETURNING s.id, s.ordinal, s.status, s.reason
+    ), told AS (
+        INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
+        SELECT p_execution, p_seq + row_number() OVER (ORDER BY g.ordinal), g.id,
+               g.status::text, g.status::text, p_now,
+               CASE WHEN g.reason IS NOT NULL THEN json_build_object('reason', g.reason) END
+        FROM given_up g
+    )
+    SELECT p_seq + count(*), coalesce(array_agg(g.id) FILTER (WHERE g.status = 'skipped'), '{}'),
+           coalesce(array_agg(g.id) FILTER (WHERE g.status = 'cancelled'), '{}')
+    INTO seq, skipped, cancelled FROM given_up g;
+END
+$$;
+
+-- satisfy: lower `unmet` behind satellites that ended, whatever the dependents' own status: it always equals
+-- the number of dependencies not yet satisfied, and is never recounted. Answers those that became ready.
+CREATE OR REPLACE FUNCTION satisfy(
+    p_completed uuid[], p_lost uuid[], p_now timestamptz, OUT ready uuid[]
+)
+LANGUAGE plpgsql AS $$
+BEGIN
+    WITH satisfied AS (
+        SELECT behind.id, count(*) AS by_end, count(*) FILTER (WHERE e.id = ANY (p_completed)) AS by_success
+        FROM satellites e CROSS JOIN unnest(e.dependents) AS behind(id)
+        WHERE e.id = ANY (p_completed || p_lost)
+        GROUP BY behind.id
+    ), lowering AS (
+        SELECT d.id, CASE d.run_when WHEN 'all_done' THEN by_end ELSE by_success END AS by
+        FROM satisfied JOIN satellites d USING (id)
+    ), lowered AS (
+        UPDATE satellites d
+        SET unmet = d.unmet - l.by, ready_at = CASE WHEN d.unmet = l.by THEN p_now ELSE d.ready_at END
+        FROM lowering l
+        WHERE d.id = l.id AND l.by > 0
+        RETURNING d.id, d.ordinal, d.unmet, d.status
+    )
+    SELECT coalesce(array_agg(l.id ORDER BY l.ordinal), '{}') INTO ready
+    FROM lowered l WHERE l.unmet = 0 AND l.status = 'pending';
+END
+$$;
+
+-- ready_behind: what a lost answer would have called ready: the unclaimed behind `p_ended`, through the skipped.
+CREATE OR REPLACE FUNCTION ready_behind(p_ended uuid[]) RETURNS SETOF uuid
+LANGUAGE sql STABLE AS $$
+    WITH RECURSIVE behind(id, status, unmet) AS (
+        SELECT d.id, d.status, d.unmet
+        FROM satellites e CROSS JOIN unnest(e.dependents) AS next(id) JOIN satellites d ON d.id = next.id
+        WHERE e.id = ANY (p_ended)
+        UNION
+        SELECT d.id, d.status, d.unmet
+        FROM behind JOIN satellites e ON e.id = behind.id AND behind.status = 'skipped'
+        CROSS JOIN unnest(e.dependents) AS next(id) JOIN satellites d ON d.id = next.id
+    )
+    SELECT id FROM behind WHERE status = 'pending' AND unmet = 0
+$$;
+
+-- count_outcomes: the execution's progress, and its end when every satellite is terminal.
+CREATE OR REPLACE FUNCTION count_outcomes(
+    p_execution uuid, p_seq bigint, p_completed int, p_failed int, p_skipped int, p_cancelled int,
+    p_max_concurrent int, p_now timestamptz,
+    OUT ended execution_status, OUT admitted uuid[]
+)
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_finished boolean;
+    v_failed int;
+BEGIN
+    admitted := '{}';
+    SELECT e.total = e.completed + e.failed + e.skipped + e.cancelled + p_completed + p_failed + p_skipped + p_cancelled,
+           e.failed + p_failed
+    INTO v_finished, v_failed FROM executions e WHERE e.id = p_execution;
+    IF v_finished THEN
+        ended := CASE WHEN v_failed > 0 THEN 'failed' ELSE 'completed' END;
+        p_seq := p_seq + 1;
+        INSERT INTO events (execution_id, seq, kind, status, at)
+        VALUES (p_execution, p_seq, ended::text, ended::text, p_now);
+    END IF;
+    UPDATE executions e
+    SET completed = e.completed + p_completed, failed = e.failed + p_failed, skipped = e.skipped + p_skipped,
+        cancelled = e.cancelled + p_cancelled, seq = p_seq, updated_at = p_now,
+        status = coalesce(ended, e.status), finished_at = CASE WHEN v_finished THEN p_now END
+    WHERE e.id = p_execution;
+    IF v_finished THEN
+        UPDATE admission SET running = running - 1;
+        admitted := admit(p_max_concurrent, p_now);
+    END IF;
+END
+$$;

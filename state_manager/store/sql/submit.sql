@@ -1,0 +1,56 @@
+-- submit: the rows of a new execution, admitted at once where there is room.
+-- Answers the execution's id and whether it is new; of a known idempotency key, the id that has it.
+-- A duplicate key waits for the rival's commit and then sees its row: the insert decides, not a look before it.
+CREATE OR REPLACE FUNCTION submit(
+    p_execution json, p_satellites json, p_max_concurrent int, p_now timestamptz DEFAULT NULL,
+    OUT execution_id uuid, OUT created boolean, OUT definition_hash text
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_id uuid := (p_execution ->> 'id')::uuid;
+BEGIN
+    INSERT INTO executions (
+        id, project, cluster_id, status, sla, deadline, failure_policy, definition, definition_hash,
+        idempotency_key, total, seq, created_at, updated_at
+    )
+    SELECT v_id, x.project, x.cluster_id, 'pending', x.sla, v_now + x.sla::interval, x.failure_policy,
+           x.definition, x.definition_hash, x.idempotency_key, json_array_length(p_satellites), 1, v_now, v_now
+    FROM json_to_record(p_execution) AS x(
+        project text, cluster_id text, sla text, failure_policy failure_policy, definition json,
+        definition_hash text, idempotency_key text
+    )
+    ON CONFLICT (project, idempotency_key) DO NOTHING;
+    created := FOUND;
+    IF NOT created THEN
+        SELECT e.id, e.definition_hash INTO execution_id, definition_hash
+        FROM executions e
+        WHERE e.project = p_execution ->> 'project' AND e.idempotency_key = p_execution ->> 'idempotency_key';
+        RETURN;
+    END IF;
+    execution_id := v_id;
+    definition_hash := p_execution ->> 'definition_hash';
+
+    INSERT INTO satellites (
+        id, execution_id, ordinal, name, identifier, status, queue, run_when, config, input,
+        dependencies, dependents, unmet, ready_at
+    )
+    SELECT x.id, v_id, x.ordinal, x.name, x.identifier, 'pending', x.queue, x.run_when, x.config, x.input,
+           x.dependencies, x.dependents, cardinality(x.dependencies),
+           CASE WHEN cardinality(x.dependencies) = 0 THEN v_now END
+    FROM json_to_recordset(p_satellites) AS x(
+        id uuid, ordinal int, name text, identifier text, queue text, run_when run_when,
+        config json, input json, dependencies uuid[], dependents uuid[]
+    );
+    INSERT INTO events (execution_id, seq, kind, status, at) VALUES (v_id, 1, 'submitted', 'pending', v_now);
+
+    -- The counter's row is shared by all: taken last, so that it is held for the commit alone. Taken even when
+    -- there is no room: a settle that makes some meanwhile waits, and then finds this execution to admit.
+    PERFORM FROM admission FOR UPDATE;
+    UPDATE admission SET running = running + 1 WHERE running < p_max_concurrent;
+    IF FOUND THEN
+        PERFORM start_execution(v_id, v_now);
+    END IF;
+END
+$$;

@@ -1,0 +1,141 @@
+"""Submission: from a cluster whose shape is sound to an execution in the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jsonschema.exceptions import SchemaError
+from jsonschema.validators import validator_for
+from uuid_utils.compat import uuid7
+
+from state_manager import graph
+from state_manager.errors import Fault, InvalidDocument, KeyReused
+from state_manager.store import executions, fleet
+from state_manager.store.satellites import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from uuid import UUID
+
+    from sqlalchemy import Engine
+
+    from state_manager.cluster import Cluster, Satellite
+    from state_manager.store.fleet import SatelliteType
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """An accepted execution. `nodes` is its graph, for the dispatch, where it is new."""
+
+    execution_id: UUID
+    created: bool
+    nodes: dict[UUID, Node]
+
+
+def submit(
+    engine: Engine,
+    cluster: Cluster,
+    document: Mapping[str, Any],
+    *,
+    idempotency_key: str | None,
+    limits: graph.Limits,
+    max_concurrent: int,
+) -> Submitted:
+    """Check the cluster against its limits and the known satellite types, and write its rows.
+
+    Raises InvalidDocument with every fault, KeyReused when the key came with another document before.
+    """
+    types = check(engine, cluster.satellites, limits)
+    definition = _canonical(document)
+    execution = {
+        "id": uuid7(),
+        "project": cluster.project,
+        "cluster_id": cluster.identifier,
+        "sla": cluster.sla,
+        "failure_policy": cluster.failure_policy,
+        "definition": document,
+        "definition_hash": hashlib.sha256(definition.encode()).hexdigest(),
+        "idempotency_key": idempotency_key,
+    }
+    rows = list(_rows(cluster, types))
+    receipt = executions.submit(engine, _dump(execution), _dump(rows), max_concurrent=max_concurrent)
+    if not receipt.created and receipt.definition_hash != execution["definition_hash"]:
+        raise KeyReused(f"idempotency key {idempotency_key!r} was used for another document")
+    return Submitted(receipt.execution_id, receipt.created, _nodes(rows) if receipt.created else {})
+
+
+def check(engine: Engine, satellites: Sequence[Satellite], limits: graph.Limits) -> dict[str, SatelliteType]:
+    """Return the types of these satellites; raise InvalidDocument with every fault of theirs and of their graph."""
+    types = fleet.known_types(engine, {satellite.uses for satellite in satellites})
+    found = [*graph.faults(satellites, limits), *_unusable(engine, satellites, types)]
+    if found:
+        raise InvalidDocument(found)
+    return types
+
+
+def _unusable(
+    engine: Engine, satellites: Sequence[Satellite], types: Mapping[str, SatelliteType]
+) -> Iterator[Fault]:
+    """Name what no worker can run: unknown types, configurations that a type's schema refuses."""
+    suggested: graph.Suggestions | None = None
+    validators = {identifier: _validator(one) for identifier, one in types.items()}
+    for at, satellite in enumerate(satellites):
+        if satellite.uses not in types:
+            suggested = suggested or graph.Suggestions(fleet.type_names(engine))
+            message = f"unknown satellite {satellite.uses!r}{suggested(satellite.uses)}"
+            yield Fault(f"satellites[{at}].uses", message)
+        elif validator := validators[satellite.uses]:
+            for error in validator.iter_errors(satellite.config):
+                yield Fault(f"satellites[{at}].config{error.json_path[1:]}", error.message)
+
+
+def _validator(kind: SatelliteType) -> Any:
+    if kind.config_schema is None:
+        return None
+    return validator_for(kind.config_schema)(kind.config_schema)
+
+
+def check_schema(schema: dict[str, Any]) -> None:
+    """Raise ValueError where this is no JSON schema."""
+    try:
+        validator_for(schema).check_schema(schema)
+    except SchemaError as error:
+        raise ValueError(f"not a JSON schema: {error.message}") from error
+
+
+def _rows(cluster: Cluster, types: Mapping[str, SatelliteType]) -> Iterator[dict[str, Any]]:
+    ids = {satellite.name: uuid7() for satellite in cluster.satellites}
+    dependents: dict[str, list[UUID]] = {name: [] for name in ids}
+    for satellite in cluster.satellites:
+        for name in satellite.dependencies:
+            dependents[name].append(ids[satellite.name])
+    for ordinal, satellite in enumerate(cluster.satellites):
+        yield {
+            "id": ids[satellite.name],
+            "ordinal": ordinal,
+            "name": satellite.name,
+            "identifier": satellite.uses,
+            "queue": satellite.queue or types[satellite.uses].queue,
+            "run_when": satellite.run_when,
+            "config": satellite.config,
+            "input": satellite.input,
+            "dependencies": [ids[name] for name in satellite.dependencies],
+            "dependents": dependents[satellite.name],
+        }
+
+
+def _nodes(rows: list[dict[str, Any]]) -> dict[UUID, Node]:
+    return {
+        row["id"]: Node(row["id"], row["queue"], tuple(row["dependencies"]), tuple(row["dependents"])) for row in rows
+    }
+
+
+def _canonical(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)

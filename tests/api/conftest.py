@@ -1,0 +1,92 @@
+"""An application of its own a test, over the real PostgreSQL and Valkey of the root conftest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import kombu.pools
+import pytest
+from redis import Redis
+
+from api.app import create_app
+from state_manager.config import Settings
+from state_manager.store.fleet import SatelliteType, register_types
+from workers.app import app as celery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flask import Flask
+    from flask.testing import FlaskClient
+    from sqlalchemy import Engine
+
+    from api.services import Services
+
+ECHO = "satellite/exospherehost/echo"
+PICKY = "satellite/test/picky"
+NOWHERE = "redis://127.0.0.1:1"
+
+PICKY_SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+def cluster(*satellites: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """Make a document: of one satellite, unless told."""
+    given = [{"name": "one", "uses": ECHO}] if not satellites else list(satellites)
+    return {"identifier": "project/name", "satellites": given, **fields}
+
+
+def satellite(name: str, *dependencies: str, **fields: Any) -> dict[str, Any]:
+    """Make a satellite of a document."""
+    return {"name": name, "uses": ECHO, "dependencies": list(dependencies), **fields}
+
+
+@pytest.fixture(autouse=True)
+def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Point Celery at a broker, at first one that is not there."""
+
+    def point(uri: str) -> None:
+        monkeypatch.setenv("CELERY_BROKER_URL", uri)
+        kombu.pools.reset()
+        celery._pool = None
+        celery.amqp._producer_pool = None
+
+    point(NOWHERE)
+    yield point
+    kombu.pools.reset()
+
+
+@pytest.fixture
+def settings(database_uri: str) -> Settings:
+    return Settings(database_uri=database_uri, redis_uri=NOWHERE, environment="test", log_level="warning")
+
+
+@pytest.fixture
+def make_client(settings: Settings, engine: Engine) -> Iterator[Callable[..., FlaskClient]]:
+    """Return a maker of clients of an application with other settings."""
+    register_types(engine, [SatelliteType(ECHO, "satellites"), SatelliteType(PICKY, "picky", PICKY_SCHEMA)])
+    made: list[Flask] = []
+
+    def make(**changes: Any) -> FlaskClient:
+        made.append(create_app(replace(settings, **changes)))
+        return made[-1].test_client()
+
+    yield make
+    for app in made:
+        services: Services = app.extensions["state_manager"]
+        services.engine.dispose()
+        services.redis.close()
+
+
+@pytest.fixture
+def client(make_client: Callable[..., FlaskClient]) -> FlaskClient:
+    return make_client()
+
+
+@pytest.fixture
+def redis(redis_uri: str, broker: Callable[[str], None]) -> Iterator[Redis]:
+    """Give Celery a broker that is there, and look into it."""
+    broker(redis_uri)
+    with Redis.from_url(redis_uri) as client:
+        yield client
+    broker(NOWHERE)

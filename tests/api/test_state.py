@@ -1,0 +1,90 @@
+"""The summary and the health of the system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from api.app import create_app
+from state_manager.config import Settings
+from state_manager.store.fleet import report_worker
+from tests.api.conftest import ECHO, NOWHERE, PICKY, cluster, satellite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flask.testing import FlaskClient
+    from redis import Redis
+    from sqlalchemy import Engine
+
+AWAY = "postgresql://postgres@127.0.0.1:1/nowhere"
+
+
+@pytest.fixture
+def lost() -> Iterator[FlaskClient]:
+    """Yield a client of an application without its database."""
+    app = create_app(Settings(database_uri=AWAY, redis_uri=NOWHERE, environment="test", log_level="error"))
+    yield app.test_client()
+    app.extensions["state_manager"].engine.dispose()
+
+
+def test_the_summary_counts(
+    make_client: Callable[..., FlaskClient], redis: Redis, redis_uri: str, engine: Engine
+) -> None:
+    client = make_client(redis_uri=redis_uri)
+    client.post("/executions", json=cluster(satellite("a"), satellite("b", "a")))
+    report_worker(engine, uuid4(), "w", ["satellites", "gpu"])
+    shown = client.get("/state/summary").get_json()
+    assert shown["executions"] == {"pending": 0, "running": 1, "completed": 0, "failed": 0, "cancelled": 0}
+    assert shown["satellites"]["pending"] == 2
+    assert shown["workers"] == 1
+    assert shown["queues"] == {"gpu": 0, "picky": 0, "satellites": 1}
+    assert shown["satellite_types"] == [ECHO, PICKY]
+    assert redis.llen("satellites") == 1
+
+
+def test_the_summary_has_no_depths_while_redis_is_down(client: FlaskClient) -> None:
+    shown = client.get("/state/summary").get_json()
+    assert shown["queues"] == {"picky": None, "satellites": None}
+
+
+def test_health_names_dependencies_workers_and_queues(
+    make_client: Callable[..., FlaskClient], redis: Redis, redis_uri: str, engine: Engine
+) -> None:
+    report_worker(engine, uuid4(), "w", ["satellites"])
+    response = make_client(redis_uri=redis_uri).get("/state/health")
+    assert response.status_code == 200
+    shown = response.get_json()
+    assert shown["status"] == "healthy"
+    assert shown["database"]["status"] == shown["redis"]["status"] == "up"
+    assert shown["database"]["latency_ms"] > 0
+    assert shown["workers"][0]["name"] == "w"
+    assert shown["workers"][0]["age_s"] < 10
+    assert shown["queues"]["satellites"]["consumers"] == 1
+
+
+def test_health_is_503_while_redis_is_down_and_ready_is_not(client: FlaskClient) -> None:
+    response = client.get("/state/health")
+    assert response.status_code == 503
+    assert response.get_json()["redis"]["status"] == "down"
+    assert response.get_json()["database"]["status"] == "up"
+    assert client.get("/state/health/ready").status_code == 200
+
+
+def test_without_a_database_it_is_alive_but_not_ready(lost: FlaskClient) -> None:
+    assert lost.get("/state/health/live").status_code == 200
+    assert lost.get("/state/health/ready").status_code == 503
+    assert lost.get("/state/health").status_code == 503
+    for response in (lost.get("/executions"), lost.post("/executions", json=cluster()), lost.get("/state/summary")):
+        assert response.status_code == 503
+        assert response.headers["Retry-After"]
+        assert response.get_json()["code"] == 503
+
+
+def test_a_database_that_was_never_migrated_is_not_ready(postgres: str) -> None:
+    app = create_app(Settings(database_uri=postgres.format("template1"), environment="test", log_level="error"))
+    response = app.test_client().get("/state/health/ready")
+    assert (response.status_code, response.get_json()["reason"]) == (503, "not migrated")
+    app.extensions["state_manager"].engine.dispose()

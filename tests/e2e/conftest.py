@@ -1,0 +1,26 @@
+"""A whole system for a file of tests: an API and a worker with two children."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import fresh_database, fresh_redis
+from tests.system import System
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def system(postgres: str, template: str) -> Iterator[System]:
+    """Yield a running system."""
+    with (
+        fresh_database(postgres, template) as database_uri,
+        fresh_redis() as redis_uri,
+        System(database_uri, redis_uri) as system,
+    ):
+        system.start_worker()
+        system.start_api()
+        yield system

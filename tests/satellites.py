@@ -1,0 +1,93 @@
+"""Satellites that misbehave, and some that behave: the argument picks how."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exospherehost import ConfigurationError, TransientError, satellite
+
+if TYPE_CHECKING:
+    from exospherehost import Context
+
+
+@satellite("satellite/test/fail")
+def fail(context: Context) -> None:
+    """Raise as told."""
+    kinds = {"transient": TransientError, "configuration": ConfigurationError, "value": ValueError}
+    raise kinds[context.config.get("how", "value")](context.config.get("message", "it was told to fail"))
+
+
+@satellite("satellite/test/return")
+def give_back(context: Context) -> Any:
+    """Return something that may be no JSON value, or too much of it."""
+    values = {
+        "object": object(),
+        "nan": float("nan"),
+        "nul": {"a": ["b\0c"]},
+        "surrogate": "\ud800",
+        "large": "x" * (1024 * 1024),
+        "bytes": b"bytes",
+        "set": {1, 2},
+        "float": 1e300,
+        "backslash": "\\u0000",
+    }
+    return values[context.config["what"]]
+
+
+@satellite("satellite/test/exit")
+def leave(context: Context) -> None:
+    """Call exit, as scripts do."""
+    raise SystemExit(context.config.get("code", 1))
+
+
+@satellite("satellite/test/asynchronous")
+async def asynchronous(context: Context) -> dict[str, Any]:
+    """Await something."""
+    await asyncio.sleep(0.01)
+    return {"input": context.input}
+
+
+@satellite("satellite/test/talk")
+def talk(context: Context) -> None:
+    """Log and print in every way."""
+    context.log.debug("a debug line")
+    context.log.info("an info line about %d things", 3)
+    context.log.warning("a warning with a NUL \0 in it")
+    logging.getLogger("some.library").info("a library's line")
+    print("a printed line")
+
+
+@satellite("satellite/test/burn")
+def burn(context: Context) -> None:
+    """Use the processor and memory as told."""
+    block = bytearray(int(context.config.get("mebibytes", 0)) * 1024 * 1024)
+    for at in range(0, len(block), 4096):
+        block[at] = 1
+    end = time.process_time() + context.config.get("cpu_s", 0)
+    while time.process_time() < end:
+        pass
+
+
+@satellite("satellite/test/note")
+def note(context: Context) -> dict[str, Any]:
+    """Append a line to a file: who ran, which attempt, in which process."""
+    with Path(context.config["file"]).open("a") as file:
+        file.write(f"{context.name} {context.attempt} {os.getpid()}\n")
+    time.sleep(context.config.get("seconds", 0))
+    return {"attempt": context.attempt}
+
+
+@satellite("satellite/test/special", queue="special")
+def special(context: Context) -> dict[str, Any]:
+    """Run on a queue of its own."""
+    return {"name": context.name}
+
+
+@satellite("satellite/test/nothing")
+def nothing(context: Context) -> None:
+    """Do nothing."""

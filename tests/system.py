@@ -1,0 +1,146 @@
+"""A whole system for a test: workers and an API as processes, and what a client asks of them."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from state_manager.store import fleet
+from state_manager.store.engine import connect
+from tests.processes import Process, python
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+FINISHED = {"completed", "failed", "cancelled"}
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class System:
+    """The parts that a test started, around one database and one Redis."""
+
+    def __init__(self, database_uri: str, redis_uri: str, **environment: str) -> None:
+        self.database_uri = database_uri
+        self.redis_uri = redis_uri
+        self.engine = connect(database_uri)
+        self.environment = {
+            "DATABASE_URI": database_uri,
+            "REDIS_URI": redis_uri,
+            "LOG_LEVEL": "info",
+            "SATELLITE_MODULES": "tests.satellites",
+            **environment,
+        }
+        self._stack = ExitStack()
+        self._uri = ""
+
+    def __enter__(self) -> Self:
+        self._stack.callback(self.engine.dispose)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def start(self, *command: str, **environment: str) -> Process:
+        """Start any part with this system's environment."""
+        return self._stack.enter_context(Process(python(*command), self.environment | environment))
+
+    def start_worker(self, *options: str, concurrency: int = 2, **environment: str) -> Process:
+        """Start a worker, and wait until it takes messages."""
+        known = {row["id"] for row in self._workers()}
+        worker = self.start(
+            "-m", "celery", "-A", "workers", "worker", "-c", str(concurrency), "-n", f"w{free_port()}@%h", *options,
+            **environment,
+        )  # fmt: skip
+        until(
+            lambda: worker.returncode is not None or any(row["id"] not in known for row in self._workers()),
+            what="a worker is there",
+        )
+        assert worker.returncode is None, worker.output
+        return worker
+
+    def start_api(self, **environment: str) -> Process:
+        """Start the API, and wait until it answers."""
+        port = free_port()
+        self._uri = f"http://127.0.0.1:{port}"
+        api = self.start(
+            "-m", "gunicorn", "-k", "gthread", "--threads", "8", "-b", f"127.0.0.1:{port}", "api.app:create_app()",
+            **environment,
+        )  # fmt: skip
+        until(lambda: api.returncode is not None or self._answers(), what="the API answers")
+        assert api.returncode is None, api.output
+        return api
+
+    def call(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Send a request with a JSON body, and return the status and the JSON answer."""
+        request = urllib.request.Request(  # noqa: S310  (our own loopback server)
+            self._uri + path,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", **(headers or {})},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, json.load(refusal)
+
+    def submit(self, *satellites: dict[str, Any], identifier: str = "test/cluster", **fields: Any) -> str:
+        """Submit a cluster over HTTP, and return the execution's id."""
+        status, answer = self.call(
+            "POST", "/executions", {"identifier": identifier, "satellites": list(satellites), **fields}
+        )
+        assert status == 201, answer
+        execution_id: str = answer["execution_id"]
+        return execution_id
+
+    def execution(self, execution_id: str) -> dict[str, Any]:
+        """Read an execution over HTTP."""
+        status, answer = self.call("GET", f"/executions/{execution_id}")
+        assert status == 200, answer
+        return dict(answer)
+
+    def satellite(self, execution_id: str, name: str) -> dict[str, Any]:
+        """Read a satellite over HTTP, by its name."""
+        ids = {one["name"]: one["satellite_id"] for one in self.execution(execution_id)["satellites"]}
+        status, answer = self.call("GET", f"/satellites/{ids[name]}")
+        assert status == 200, answer
+        return dict(answer)
+
+    def wait(self, execution_id: str, *, within_s: float = 60) -> dict[str, Any]:
+        """Wait for an execution's end, and return it."""
+        return until(
+            lambda: (found := self.execution(execution_id))["status"] in FINISHED and found,
+            within_s=within_s,
+            what=f"execution {execution_id} ends",
+        )
+
+    def statuses(self, execution_id: str) -> dict[str, str]:
+        """Return the satellites' states by name."""
+        return {one["name"]: one["status"] for one in self.execution(execution_id)["satellites"]}
+
+    def _workers(self) -> list[Any]:
+        return list(fleet.live_workers(self.engine, timedelta(seconds=15)))
+
+    def _answers(self) -> bool:
+        try:
+            return self.call("GET", "/state/health/live")[0] == 200
+        except OSError:
+            return False

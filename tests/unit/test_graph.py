@@ -1,0 +1,170 @@
+"""Every fault of a cluster's graph is named, by its path, and in no time."""
+
+from __future__ import annotations
+
+import time
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from state_manager.graph import Limits, faults
+from tests import factories
+
+if TYPE_CHECKING:
+    from tests.factories import Graph
+
+AT_ONCE_S = 0.75
+"""Far less is needed, and the quadratic ways that these tests are about take many times that."""
+
+
+def found(graph: Graph, limits: Limits | None = None) -> list[tuple[str, str]]:
+    return [(fault.path, fault.message) for fault in faults(factories.satellites(graph), limits or Limits())]
+
+
+def test_sound_graph_has_no_faults() -> None:
+    assert found(factories.DIAMOND) == []
+
+
+def test_every_satellite_that_repeats_a_name_is_named() -> None:
+    twins = factories.satellites({"a": []}) * 3
+    assert [(fault.path, fault.message) for fault in faults(twins, Limits())] == [
+        ("satellites[1].name", "duplicate name 'a', first used by satellites[0]"),
+        ("satellites[2].name", "duplicate name 'a', first used by satellites[0]"),
+    ]
+
+
+def test_unknown_dependency_comes_with_the_nearest_names() -> None:
+    assert found({"fetch": [], "fetches": [], "count": ["fetch", "fech"]}) == [
+        ("satellites[2].dependencies[1]", "unknown dependency 'fech'; did you mean 'fetch' or 'fetches'?")
+    ]
+
+
+def test_unknown_dependency_unlike_any_name_comes_without_suggestion() -> None:
+    assert found({"fetch": ["zzz"]}) == [("satellites[0].dependencies[0]", "unknown dependency 'zzz'")]
+
+
+def test_self_dependency_is_no_cycle() -> None:
+    assert found({"a": ["a"]}) == [("satellites[0].dependencies[0]", "self-dependency: 'a' depends on itself")]
+
+
+def test_dependency_named_twice_is_a_fault() -> None:
+    assert found({"a": [], "b": ["a", "a"]}) == [("satellites[1].dependencies[1]", "duplicate dependency 'a'")]
+
+
+def test_cycle_is_spelled_out_in_the_order_of_its_running() -> None:
+    graph = {"before": [], "a": ["c", "before"], "b": ["a"], "c": ["b"], "after": ["c"]}
+    ((path, message),) = found(graph)
+    names = message.removeprefix("cycle: ").split(" → ")
+    assert names[0] == names[-1] == list(graph)[int(path[len("satellites[") : path.index("]")])]
+    assert sorted(names[1:]) == ["a", "b", "c"]
+    assert all(earlier in graph[later] for earlier, later in zip(names, names[1:], strict=False))
+
+
+def test_every_tangle_is_named_once() -> None:
+    graph = {"a": ["b"], "b": ["a"], "between": ["a"], "c": ["d", "between"], "d": ["c"], "e": ["f"], "f": ["e"]}
+    assert sorted(frozenset(message.split(" ")[1::2]) for _, message in found(graph)) == [
+        frozenset("ab"),
+        frozenset("cd"),
+        frozenset("ef"),
+    ]
+
+
+def test_every_kind_of_fault_is_reported_at_once() -> None:
+    graph = {"a": ["b"], "b": ["a"], "c": ["c", "nothing"], "d": []}
+    assert len(found(graph, Limits(satellites=3, edges=3, depth=1))) == 6
+
+
+def test_middle_of_a_huge_cycle_is_counted_instead() -> None:
+    graph = factories.chain(10_000) | {"s0": ["s9999"]}
+    ((_, message),) = found(graph)
+    assert "… 9981 more …" in message
+    assert len(message) < 300
+
+
+@pytest.mark.parametrize(
+    ("graph", "limits", "message"),
+    [
+        (factories.front(4), Limits(satellites=3), "4 satellites; at most 3 are allowed"),
+        (factories.fan_in(4), Limits(edges=3), "4 dependencies in all; at most 3 are allowed"),
+        (factories.chain(4), Limits(depth=3), "4 satellites deep; at most 3 are allowed"),
+    ],
+)
+def test_limit_is_named_with_what_is_over_it(graph: Graph, limits: Limits, message: str) -> None:
+    assert found(graph, limits) == [("satellites", message)]
+
+
+@pytest.mark.parametrize("graph", [factories.front(3), factories.fan_in(3), factories.chain(3)])
+def test_limits_themselves_are_allowed(graph: Graph) -> None:
+    assert found(graph, Limits(satellites=4, edges=3, depth=3)) == []
+
+
+def chained_pairs(pairs: int) -> Graph:
+    """Pairs that depend on each other, each on the pair before; the last comes first in the document.
+
+    Laid out so that a search which follows the first unmet dependency walks back to the very first pair.
+    """
+    graph: Graph = {}
+    for block in range(pairs - 1, 0, -4):
+        numbers = range(block, block - 4, -1)
+        graph |= {f"a{at}": [f"b{at}", *([f"a{at - 1}"] if at else [])] for at in numbers}
+        graph |= {f"b{at}": [f"a{at}"] for at in numbers}
+    return graph
+
+
+def misspelt(size: int) -> Graph:
+    return {f"satellite-{at:05}": [f"satelite-{at:05}"] for at in range(size)}
+
+
+@pytest.mark.parametrize(
+    ("graph", "count"),
+    [
+        pytest.param(factories.chain(10_000), 0, id="a chain"),
+        pytest.param(factories.front(10_000), 0, id="a front"),
+        pytest.param({"hub": [], **{f"s{at}": ["hub"] for at in range(9_999)}}, 0, id="a hub"),
+        pytest.param({f"s{at}": [f"s{at ^ 1}"] for at in range(10_000)}, 5_000, id="5,000 tangles"),
+        pytest.param(chained_pairs(5_000), 5_000, id="5,000 tangles, each behind the other"),
+        pytest.param(misspelt(10_000), 10_000, id="10,000 misspelt names"),
+    ],
+)
+def test_ten_thousand_satellites_are_checked_at_once(graph: Graph, count: int) -> None:
+    satellites = factories.satellites(graph)
+    start = time.process_time()
+    assert len(faults(satellites, Limits())) == count
+    assert time.process_time() - start < AT_ONCE_S
+
+
+@st.composite
+def tangled(draw: st.DrawFn) -> Graph:
+    names = [f"s{at}" for at in range(draw(st.integers(1, 8)))]
+    return {
+        name: draw(st.lists(st.sampled_from([one for one in names if one != name]), unique=True, max_size=3))
+        if len(names) > 1
+        else []
+        for name in names
+    }
+
+
+@given(tangled())
+def test_graph_is_faultless_exactly_when_it_is_acyclic(graph: Graph) -> None:
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError:
+        spelled = [message.removeprefix("cycle: ").split(" → ") for _, message in found(graph)]
+        assert spelled
+        for names in spelled:
+            assert names[0] == names[-1]
+            assert all(earlier in graph[later] for earlier, later in zip(names, names[1:], strict=False))
+        once = [name for names in spelled for name in names[1:]]
+        assert len(once) == len(set(once))
+        return
+    depths: dict[str, int] = {}
+    for name in order:
+        depths[name] = 1 + max((depths[needed] for needed in graph[name]), default=0)
+    depth = max(depths.values())
+    assert found(graph, Limits(depth=depth)) == []
+    assert found(graph, Limits(depth=depth - 1)) == [
+        ("satellites", f"{depth} satellites deep; at most {depth - 1} are allowed")
+    ]

@@ -1,0 +1,62 @@
+"""Celery's result backend, kept by the state store: a chord survives whatever kills Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from celery import maybe_signature, states
+from celery.backends.base import BaseBackend
+
+from state_manager.states import SatelliteStatus
+from state_manager.store import satellites
+from workers.canvas import heads
+from workers.process import engine
+
+if TYPE_CHECKING:
+    from celery.app.task import Context
+
+_CELERY_STATES = {
+    SatelliteStatus.PENDING: states.PENDING,
+    SatelliteStatus.RUNNING: states.STARTED,
+    SatelliteStatus.COMPLETED: states.SUCCESS,
+    SatelliteStatus.FAILED: states.FAILURE,
+    SatelliteStatus.SKIPPED: states.IGNORED,
+    SatelliteStatus.CANCELLED: states.REVOKED,
+}
+
+
+class StateBackend(BaseBackend):  # type: ignore[misc]  # celery has no types
+    """Answers from the satellites' rows, and starts a chord's body when a settle said that it is ready.
+
+    The task leaves what became ready in `request.ready`; there is nothing to store, and nothing to count.
+    """
+
+    supports_autoexpire = True
+
+    def store_result(self, task_id: str, result: Any, state: str, *_: Any, **__: Any) -> Any:  # noqa: ARG002
+        """Do nothing: the outcome is in the satellite's row already."""
+        return result
+
+    def apply_chord(self, header_result_args: Any, body: Any, **_: Any) -> None:
+        """Do nothing: the join's row knows what it waits for."""
+
+    def on_chord_part_return(self, request: Context, state: str, result: Any, **_: Any) -> None:  # noqa: ARG002
+        """Send the chord's body, if this part's settle was the one that made it ready."""
+        ready = getattr(request, "ready", None)
+        if ready and ready.issuperset(heads(request.chord)):
+            maybe_signature(request.chord, app=self.app).apply_async()
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        row = satellites.get(engine(), UUID(task_id.partition("~")[0]))
+        if row is None:
+            return {"status": states.PENDING, "result": None}
+        state = _CELERY_STATES[row["status"]]
+        failure = {"exc_type": row["error_kind"], "exc_message": row["error"], "exc_module": "exospherehost"}
+        return {
+            "task_id": task_id,
+            "status": state,
+            "result": failure if state == states.FAILURE else row["output"],
+            "traceback": row["traceback"],
+            "children": [],
+        }

@@ -1,0 +1,99 @@
+"""Running one attempt of a satellite: from what was claimed to an outcome. Touches neither Celery nor the states."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from exospherehost import ConfigurationError, Context, LogicError
+from exospherehost.errors import kind_of
+from state_manager.config import settings
+from state_manager.states import SatelliteStatus
+from state_manager.store.transitions import Outcome
+from workers import registry
+from workers.logs import LOGGER, capture, printable
+from workers.resources import Meter
+
+if TYPE_CHECKING:
+    from state_manager.store.transitions import Claimed
+
+ERROR_CHARACTERS = 10_000
+TRACEBACK_CHARACTERS = 100_000
+
+
+def run(attempt: Claimed) -> tuple[Outcome, Exception | None]:
+    """Run an attempt, and return its outcome, with the exception where it failed."""
+    started = time.perf_counter()
+    meter = Meter()
+    result: dict[str, Any]
+    error: Exception | None = None
+    with capture(attempt.id, attempt.attempt) as lines:
+        try:
+            output = _call(attempt)
+            result = {"status": SatelliteStatus.COMPLETED, "output": output, "output_bytes": _size(output)}
+        except (Exception, SystemExit) as raised:  # noqa: BLE001  (whatever it raises is its outcome)
+            error = raised if isinstance(raised, Exception) else LogicError(f"the satellite called exit({raised})")
+            result = _failure(error, raised)
+            lines.add(time.time(), "error", result["traceback"])
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    return Outcome(attempt.id, attempt.claim, duration_ms=elapsed_ms, resource_usage=meter.read(), **result), error
+
+
+def _failure(error: Exception, raised: BaseException) -> dict[str, Any]:
+    return {
+        "status": SatelliteStatus.FAILED,
+        "error": printable(f"{type(error).__name__}: {error}")[:ERROR_CHARACTERS],
+        "error_kind": printable(kind_of(error)),
+        "traceback": printable(_traceback(raised))[-TRACEBACK_CHARACTERS:],
+    }
+
+
+def _call(attempt: Claimed) -> Any:
+    context = Context(
+        config=attempt.config,
+        input={**(attempt.dependency_outputs or {}), **attempt.input},
+        execution_id=str(attempt.execution_id),
+        satellite_id=str(attempt.id),
+        name=attempt.name,
+        attempt=attempt.attempt,
+        log=logging.getLogger(LOGGER),
+    )
+    returned = registry.find(attempt.identifier).function(context)
+    return asyncio.run(returned) if inspect.iscoroutine(returned) else returned
+
+
+def _size(output: object) -> int:
+    """Return the bytes of an output as JSON; raise ConfigurationError where PostgreSQL could not keep it."""
+    try:
+        encoded = json.dumps(output, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"the output is no JSON value: {error}") from error
+    if b"\\u0000" in encoded and _holds_nul(output):
+        raise ConfigurationError("the output holds a NUL character, which PostgreSQL cannot keep")
+    allowed = settings().max_output_bytes
+    if len(encoded) > allowed:
+        raise ConfigurationError(
+            f"the output has {len(encoded)} bytes; at most {allowed} are allowed (MAX_OUTPUT_BYTES)"
+        )
+    return len(encoded)
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_holds_nul(key) or _holds_nul(one) for key, one in value.items())
+    return isinstance(value, list | tuple) and any(_holds_nul(one) for one in value)
+
+
+def _traceback(error: BaseException) -> str:
+    """Format an exception from the satellite's own frames on; ours are of no use to its author."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_frame.f_code.co_filename == __file__:
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame or error.__traceback__))
