@@ -15,4 +15,4 @@ pins:  ## renew the exact versions in pyproject.toml
 	uv run python scripts/pins.py
 
 bench:  ## measure, beside raw Celery
-	uv run python -m benchmarks
+	uv run python -m benchmarks.engine

@@ -11,6 +11,8 @@ broker_url = _settings.redis_uri or "redis://localhost:6379"
 # The state store answers for results, so that a chord's join is decided where its last part was recorded.
 result_backend = "workers.backend:StateBackend"
 imports = ["workers.tasks", "workers.lifecycle"]
+# Beat turns the reconciler in its own process: no queue that is busy or stuck can hold it up.
+beat_scheduler = "workers.beat:ReconcilerScheduler"
 
 # Ids travel, nothing else does: JSON is enough, and unpickling a message could run its sender's code.
 task_serializer = result_serializer = "json"

@@ -74,6 +74,10 @@ class Satellite(Member):
     traceback = fields.String(allow_none=True)
     queue = fields.String()
     run_when = fields.String()
+    timeout = fields.Float(allow_none=True, metadata={"description": "Seconds that an attempt may take"})
+    max_attempts = fields.Integer(metadata={"description": "Raised by a retry from outside"})
+    retry_policy = fields.Dict()
+    not_before = fields.DateTime(allow_none=True, metadata={"description": "When the next attempt is due"})
     resource_usage = fields.Nested(ResourceUsage, allow_none=True)
     dependencies = fields.List(fields.UUID())
 
@@ -91,6 +95,8 @@ class ListedExecution(Schema):
     finished_at = fields.DateTime(allow_none=True)
     sla = _one_of(SLAS)
     deadline = fields.DateTime()
+    timeout = fields.Float(metadata={"description": "Seconds from its start, after which it fails"})
+    error = fields.String(allow_none=True, metadata={"description": "Why it failed, where no satellite says so"})
     progress = fields.Nested(Progress)
     seq = fields.Integer(metadata={"description": "Of its last event"})
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, jsonify, request, url_for
-from kombu.exceptions import OperationalError as BrokerDown
-from redis.exceptions import RedisError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api import answers, documents, presentation, submissions
+from api import answers, documents, presentation, sending, submissions
 from api.examples import REQUEST_BODY
 from api.resource import Resource
 from api.schemas import EventsQuery, ExecutionsQuery, IdempotencyHeader
 from api.services import Services, services
 from state_manager import submission
-from state_manager.errors import NotFound
+from state_manager.errors import Conflict, NotFound
 from state_manager.states import ExecutionStatus
 from state_manager.store import events, executions
 from workers import dispatch
@@ -28,13 +26,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from state_manager.store.executions import Filter, Snapshot
-    from state_manager.store.satellites import Node
 
-logger = logging.getLogger(__name__)
 blueprint = Resource("executions", __name__, url_prefix="/executions", description="Submitted clusters")
-
-DISPATCH_WITHIN_S = 0.5
-"""A client waits no longer for the broker; what was not sent by then is ready in PostgreSQL all the same."""
 
 
 @blueprint.operation(
@@ -69,10 +62,12 @@ def submit(headers: Mapping[str, str]) -> Response:
         idempotency_key=headers.get("key"),
         limits=here.limits,
         max_concurrent=here.settings.max_concurrent_executions,
+        defaults=here.defaults,
     )
     snapshot = _snapshot(here, submitted.execution_id)
     if submitted.created and snapshot.execution["status"] == ExecutionStatus.RUNNING:
-        _dispatch(here, submitted.execution_id, submitted.nodes)
+        what = f"execution {submitted.execution_id}"
+        sending.soon(here, what, partial(dispatch.start, submitted.execution_id, submitted.nodes))
     response = jsonify(presentation.execution(snapshot))
     response.status_code = HTTPStatus.CREATED if submitted.created else HTTPStatus.OK
     response.location = url_for("executions.get", execution_id=submitted.execution_id)
@@ -83,6 +78,44 @@ def submit(headers: Mapping[str, str]) -> Response:
 def get(execution_id: UUID) -> Response:
     """Look at an execution and its satellites."""
     return jsonify(presentation.execution(_snapshot(services(), execution_id)))
+
+
+@blueprint.operation(
+    "DELETE",
+    "/<uuid:execution_id>",
+    answers.Execution,
+    status=HTTPStatus.ACCEPTED,
+    errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+def cancel(execution_id: UUID) -> tuple[Response, int]:
+    """Cancel an execution: nothing of it starts any more, and what runs is interrupted.
+
+    Asked again, the answer is the same; 409 where it had ended by itself.
+    """
+    here = services()
+    allowed = here.settings.max_concurrent_executions
+    stopped = executions.stop(here.engine, execution_id, ExecutionStatus.CANCELLED, max_concurrent=allowed)
+    if not stopped.stopped and stopped.previous not in {None, ExecutionStatus.CANCELLED}:
+        raise Conflict(f"execution {execution_id} is {stopped.previous}: there is nothing left to cancel")
+    for admitted in stopped.admitted:
+        sending.soon(here, f"execution {admitted}", partial(dispatch.hand_over, admitted))
+    return jsonify(presentation.execution(_snapshot(here, execution_id))), HTTPStatus.ACCEPTED
+
+
+@blueprint.operation(
+    "POST",
+    "/<uuid:execution_id>/retry",
+    answers.Execution,
+    status=HTTPStatus.ACCEPTED,
+    errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+def retry(execution_id: UUID) -> tuple[Response, int]:
+    """Resume a failed execution from where it failed; what is done stays done."""
+    here = services()
+    snapshot = _snapshot(here, execution_id)
+    if snapshot.execution["status"] != ExecutionStatus.FAILED or not sending.retry(here, execution_id):
+        raise Conflict(f"execution {execution_id} is {snapshot.execution['status']}, not failed")
+    return jsonify(presentation.execution(_snapshot(here, execution_id))), HTTPStatus.ACCEPTED
 
 
 @blueprint.operation("GET", "", answers.Executions, query=ExecutionsQuery)
@@ -127,14 +160,3 @@ def _snapshot(here: Services, execution_id: UUID) -> Snapshot:
     if snapshot is None:
         raise NotFound(f"there is no execution {execution_id}")
     return snapshot
-
-
-def _dispatch(here: Services, execution_id: UUID, nodes: Mapping[UUID, Node]) -> None:
-    """Send what the execution begins with; a broker that is away delays it, and loses nothing."""
-    try:
-        here.broker.call(DISPATCH_WITHIN_S, lambda: dispatch.start(execution_id, nodes))
-    except (BrokerDown, RedisError, TimeoutError) as error:
-        logger.warning("execution %s is not dispatched yet, the broker is away: %s", execution_id, error)
-    except Exception:
-        # The submission is committed: whatever went wrong here, an error would tell its client the contrary.
-        logger.exception("execution %s is not dispatched yet", execution_id)

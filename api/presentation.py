@@ -31,6 +31,8 @@ def listed_execution(row: Mapping[Any, Any]) -> dict[str, Any]:
         "finished_at": moment(row["finished_at"]),
         "sla": row["sla"],
         "deadline": moment(row["deadline"]),
+        "timeout": row["timeout_s"],
+        "error": row["error"],
         "progress": progress(row),
         "seq": row["seq"],
     }
@@ -73,6 +75,10 @@ def satellite(row: Mapping[Any, Any]) -> dict[str, Any]:
         "traceback": row["traceback"],
         "queue": row["queue"],
         "run_when": row["run_when"],
+        "timeout": row["timeout_s"],
+        "max_attempts": row["max_attempts"],
+        "retry_policy": row["retry_policy"],
+        "not_before": moment(row["not_before"]),
         "resource_usage": row["resource_usage"],
         "dependencies": [str(needed) for needed in row["dependencies"]],
     }

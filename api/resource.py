@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flask import Response
     from marshmallow import Schema
 
-View = TypeVar("View", bound="Callable[..., Response]")
+View = TypeVar("View", bound="Callable[..., Response | tuple[Response, int]]")
 
 
 class _StrictParser(FlaskParser):

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Response, jsonify
 
-from api import answers, presentation
+from api import answers, presentation, sending
 from api.resource import Resource
 from api.schemas import LogsQuery
 from api.services import services
-from state_manager.errors import NotFound
+from state_manager.errors import Conflict, NotFound
+from state_manager.states import SatelliteStatus
 from state_manager.store import satellites
 
 if TYPE_CHECKING:
@@ -27,6 +28,21 @@ blueprint = Resource("satellites", __name__, url_prefix="/satellites", descripti
 def get(satellite_id: UUID) -> Response:
     """Look at a satellite."""
     return jsonify(presentation.satellite(_row(satellite_id)))
+
+
+@blueprint.operation(
+    "POST",
+    "/<uuid:satellite_id>/retry",
+    answers.Satellite,
+    status=HTTPStatus.ACCEPTED,
+    errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+def retry(satellite_id: UUID) -> tuple[Response, int]:
+    """Try a failed satellite again, and what was skipped because of it alone; also while its execution runs."""
+    row = _row(satellite_id)
+    if row["status"] != SatelliteStatus.FAILED or not sending.retry(services(), row["execution_id"], satellite_id):
+        raise Conflict(f"satellite {satellite_id} is {row['status']}, not failed")
+    return jsonify(presentation.satellite(_row(satellite_id))), HTTPStatus.ACCEPTED
 
 
 @blueprint.operation("GET", "/<uuid:satellite_id>/logs", answers.Logs, query=LogsQuery, errors=(HTTPStatus.NOT_FOUND,))

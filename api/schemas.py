@@ -9,6 +9,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from state_manager import graph
 from state_manager.cluster import SLAS, Cluster, Satellite
+from state_manager.retry import MAX_ATTEMPTS, NEVER_RETRIED, BackoffStrategy
 from state_manager.states import ExecutionStatus, FailurePolicy, RunWhen
 from state_manager.store.executions import Filter
 
@@ -19,8 +20,10 @@ SUGGESTIONS = 3
 """So many unknown fields of an object get a suggestion: a look costs about 50 µs, and a body may hold a million."""
 
 LONGEST_NAME = 128
+LONGEST_S = 366 * 24 * 3600.0
 _PART = r"[A-Za-z0-9._-]{1,128}"
 _NAME = validate.Length(1, LONGEST_NAME)
+_DELAY = validate.Range(0, LONGEST_S)
 _SEQ = validate.Range(0, 2**63 - 1)
 
 
@@ -46,7 +49,49 @@ class _Strict(Schema):
             messages[name] = [f"unknown field{near}"]
 
 
-class SatelliteDocument(_Strict):
+class RetryPolicyDocument(_Strict):
+    """How often to try, after which kinds of errors, and how long to wait in between, in seconds."""
+
+    max_attempts = fields.Integer(
+        strict=True, validate=validate.Range(1, MAX_ATTEMPTS), metadata={"description": "3 is one run and two more"}
+    )
+    backoff_strategy = fields.Enum(BackoffStrategy, by_value=True)
+    base_delay = fields.Float(validate=_DELAY)
+    max_delay = fields.Float(validate=_DELAY)
+    jitter = fields.Boolean(truthy={True}, falsy={False})
+    retry_on = fields.List(
+        fields.String(validate=[_NAME, validate.NoneOf([NEVER_RETRIED], error="A {input} is never retried.")]),
+        metadata={"description": "Kinds of errors; the default is every kind but configuration_error"},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Give those fields that are there, as a `RetryPolicy` has them."""
+        return data | ({"retry_on": frozenset(data["retry_on"])} if "retry_on" in data else {})
+
+
+class _Retried(_Strict):
+    """What clusters and satellites share: when to try again, and how long they may take."""
+
+    retries = fields.Integer(
+        strict=True,
+        validate=validate.Range(0, MAX_ATTEMPTS - 1),
+        metadata={"description": "How often to try again; `retry_policy` wins"},
+    )
+    retry_policy = fields.Nested(RetryPolicyDocument)
+    timeout = fields.Float(
+        validate=validate.Range(0, LONGEST_S, min_inclusive=False), metadata={"description": "Seconds"}
+    )
+
+    @staticmethod
+    def in_the_domain(data: dict[str, Any]) -> dict[str, Any]:
+        """Put the shorthand and the policy together, and name the fields as the domain does."""
+        rest = {name: data[name] for name in data.keys() - {"retries", "retry_policy", "timeout"}}
+        shorthand = {"max_attempts": data["retries"] + 1} if "retries" in data else {}
+        return rest | {"retry": shorthand | data.get("retry_policy", {}), "timeout_s": data.get("timeout")}
+
+
+class SatelliteDocument(_Retried):
     """One satellite of a submitted cluster."""
 
     name = fields.String(required=True, validate=[_NAME, _printable], metadata={"description": "Unique in its cluster"})
@@ -69,10 +114,10 @@ class SatelliteDocument(_Strict):
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> Satellite:
         """Give it as a value of the domain."""
-        return Satellite(**data | {"dependencies": tuple(data.get("dependencies", ()))})
+        return Satellite(**self.in_the_domain(data) | {"dependencies": tuple(data.get("dependencies", ()))})
 
 
-class ClusterDocument(_Strict):
+class ClusterDocument(_Retried):
     """A submitted cluster. Also accepted inside a top-level `cluster`."""
 
     identifier = fields.String(
@@ -92,7 +137,7 @@ class ClusterDocument(_Strict):
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> Cluster:
         """Give it as a value of the domain."""
-        return Cluster(**data | {"satellites": tuple(data["satellites"])})
+        return Cluster(**self.in_the_domain(data) | {"satellites": tuple(data["satellites"])})
 
 
 class _Page(_Strict):

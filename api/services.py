@@ -12,7 +12,9 @@ from redis.retry import Retry
 
 from api.bounded import Bounded
 from state_manager.graph import Limits
+from state_manager.retry import BackoffStrategy, RetryPolicy
 from state_manager.store.engine import connect
+from state_manager.submission import Defaults
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -34,6 +36,17 @@ class Services:
     redis: Redis
     broker: Bounded = field(default_factory=lambda: Bounded(8))
     checks: Bounded = field(default_factory=lambda: Bounded(8))
+
+    @property
+    def defaults(self) -> Defaults:
+        """What holds where a cluster says nothing."""
+        ours = self.settings
+        retry = RetryPolicy(
+            max_attempts=ours.retry_attempts,
+            backoff_strategy=BackoffStrategy(ours.retry_backoff_strategy),
+            base_delay=ours.retry_delay_s,
+        )
+        return Defaults(retry, ours.execution_timeout_s)
 
     @property
     def limits(self) -> Limits:

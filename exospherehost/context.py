@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Context:
     """Counts from 1."""
     log: logging.Logger
     """What is logged here, and printed, can be read at `GET /satellites/ID/logs`."""
+    cancelled: Callable[[], bool]
+    """Tells whether this attempt is to end: it was cancelled, or is past its time."""
 
     @property
     def idempotency_key(self) -> str:

@@ -25,6 +25,7 @@ class SatelliteDefinition:
     function: Callable[..., Any]
     config_schema: dict[str, Any] | None
     queue: str
+    timeout_s: float | None
 
     @property
     def home(self) -> str:
@@ -33,21 +34,30 @@ class SatelliteDefinition:
 
 
 def satellite(
-    identifier: str, *, config_schema: dict[str, Any] | None = None, queue: str = DEFAULT_QUEUE
+    identifier: str,
+    *,
+    config_schema: dict[str, Any] | None = None,
+    queue: str = DEFAULT_QUEUE,
+    timeout: float | None = None,
 ) -> Callable[[F], F]:
     """Register a function as the satellite `satellite/PROJECT/NAME`.
 
     It takes a `Context` and returns a JSON value; it may be `async def`. `config_schema` is a JSON schema
-    that configurations are held against when a cluster is submitted; `queue` names the workers that run it.
+    that configurations are held against when a cluster is submitted; `queue` names the workers that run it;
+    `timeout` is the seconds that an attempt may take where the cluster does not say.
 
-    Raises ValueError when the identifier is malformed, or taken by another function.
+    Raises ValueError when the identifier is malformed or taken by another function, or the timeout not positive.
     """
     if not _IDENTIFIER.fullmatch(identifier):
         message = f"{identifier!r} is not of the form satellite/PROJECT/NAME (letters, digits, '.', '_', '-')"
         raise ValueError(message)
 
+    if timeout is not None and timeout <= 0:
+        message = f"{identifier}: a timeout is a positive number of seconds, not {timeout!r}"
+        raise ValueError(message)
+
     def register(function: F) -> F:
-        definition = SatelliteDefinition(identifier, function, config_schema, queue)
+        definition = SatelliteDefinition(identifier, function, config_schema, queue, timeout)
         taken = _registered.get(identifier)
         if taken is not None and taken.home != definition.home:
             message = f"{identifier} is defined twice: by {taken.home} and by {definition.home}"

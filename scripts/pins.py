@@ -34,7 +34,7 @@ def main() -> None:
     old = PYPROJECT.read_text()
     PYPROJECT.write_text(renew(old, ""))
     try:
-        requirements = subprocess.check_output(EXPORT.split(), text=True, cwd=PYPROJECT.parent)  # noqa: S603
+        requirements = subprocess.check_output(EXPORT.split(), text=True, cwd=PYPROJECT.parent)
         PYPROJECT.write_text(renew(old, requirements))
     except BaseException:
         PYPROJECT.write_text(old)

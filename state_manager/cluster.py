@@ -22,6 +22,9 @@ class Satellite:
     input: dict[str, Any] = field(default_factory=dict)
     dependencies: tuple[str, ...] = ()
     queue: str | None = None
+    timeout_s: float | None = None
+    retry: dict[str, Any] = field(default_factory=dict)
+    """Those fields of a `RetryPolicy` that the satellite sets itself."""
     run_when: RunWhen = RunWhen.ALL_SUCCESS
 
 
@@ -36,6 +39,9 @@ class Cluster:
     description: str | None = None
     inputs: dict[str, Any] = field(default_factory=dict)
     failure_policy: FailurePolicy = FailurePolicy.CONTINUE
+    timeout_s: float | None = None
+    retry: dict[str, Any] = field(default_factory=dict)
+    """Those fields of a `RetryPolicy` that the cluster sets for all of its satellites."""
 
     @property
     def project(self) -> str:

@@ -24,6 +24,7 @@ from state_manager.setting import (
     children,
     folder,
     modules,
+    names,
     one_of,
     seconds,
     setting,
@@ -191,6 +192,9 @@ class Settings:
         "30",
         seconds(0.1),
         "seconds between two looks at the dependencies",
+    )
+    failpoints: tuple[str, ...] = setting(
+        "FAILPOINTS", "failpoints", "", names, "for tests: places at which a process kills, stops or delays itself"
     )
 
     def environ(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jsonschema.exceptions import SchemaError
@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from state_manager import graph
 from state_manager.errors import Fault, InvalidDocument, KeyReused
+from state_manager.retry import RetryPolicy
 from state_manager.store import executions, fleet
 from state_manager.store.satellites import Node
 
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
     from state_manager.cluster import Cluster, Satellite
     from state_manager.store.fleet import SatelliteType
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds where a cluster says nothing: the retry policy, and an execution's time in seconds."""
+
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    timeout_s: float = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,7 @@ def submit(
     idempotency_key: str | None,
     limits: graph.Limits,
     max_concurrent: int,
+    defaults: Defaults,
 ) -> Submitted:
     """Check the cluster against its limits and the known satellite types, and write its rows.
 
@@ -56,11 +66,12 @@ def submit(
         "cluster_id": cluster.identifier,
         "sla": cluster.sla,
         "failure_policy": cluster.failure_policy,
+        "timeout_s": cluster.timeout_s or defaults.timeout_s,
         "definition": document,
         "definition_hash": hashlib.sha256(definition.encode()).hexdigest(),
         "idempotency_key": idempotency_key,
     }
-    rows = list(_rows(cluster, types))
+    rows = list(_rows(cluster, types, defaults.retry))
     receipt = executions.submit(engine, _dump(execution), _dump(rows), max_concurrent=max_concurrent)
     if not receipt.created and receipt.definition_hash != execution["definition_hash"]:
         raise KeyReused(f"idempotency key {idempotency_key!r} was used for another document")
@@ -76,9 +87,7 @@ def check(engine: Engine, satellites: Sequence[Satellite], limits: graph.Limits)
     return types
 
 
-def _unusable(
-    engine: Engine, satellites: Sequence[Satellite], types: Mapping[str, SatelliteType]
-) -> Iterator[Fault]:
+def _unusable(engine: Engine, satellites: Sequence[Satellite], types: Mapping[str, SatelliteType]) -> Iterator[Fault]:
     """Name what no worker can run: unknown types, configurations that a type's schema refuses."""
     suggested: graph.Suggestions | None = None
     validators = {identifier: _validator(one) for identifier, one in types.items()}
@@ -106,7 +115,7 @@ def check_schema(schema: dict[str, Any]) -> None:
         raise ValueError(f"not a JSON schema: {error.message}") from error
 
 
-def _rows(cluster: Cluster, types: Mapping[str, SatelliteType]) -> Iterator[dict[str, Any]]:
+def _rows(cluster: Cluster, types: Mapping[str, SatelliteType], retry: RetryPolicy) -> Iterator[dict[str, Any]]:
     ids = {satellite.name: uuid7() for satellite in cluster.satellites}
     dependents: dict[str, list[UUID]] = {name: [] for name in ids}
     for satellite in cluster.satellites:
@@ -120,6 +129,8 @@ def _rows(cluster: Cluster, types: Mapping[str, SatelliteType]) -> Iterator[dict
             "identifier": satellite.uses,
             "queue": satellite.queue or types[satellite.uses].queue,
             "run_when": satellite.run_when,
+            "timeout_s": satellite.timeout_s or types[satellite.uses].timeout_s,
+            "retry_policy": replace(retry, **cluster.retry | satellite.retry).as_json(),
             "config": satellite.config,
             "input": satellite.input,
             "dependencies": [ids[name] for name in satellite.dependencies],

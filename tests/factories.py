@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
+from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from state_manager.cluster import Satellite
+from state_manager.retry import RetryPolicy
 from state_manager.states import FailurePolicy, RunWhen
 from state_manager.store import executions
 from state_manager.store.satellites import Node
@@ -46,6 +48,11 @@ def fan_in(width: int) -> Graph:
 def map_reduce(width: int) -> Graph:
     maps: Graph = {f"map{at}": ["split"] for at in range(width)}
     return {"split": [], **maps, "reduce": list(maps)}
+
+
+def complete_layers(layers: int, width: int) -> Graph:
+    names = [[f"l{layer}-{at}" for at in range(width)] for layer in range(layers)]
+    return {name: names[layer - 1] if layer else [] for layer in range(layers) for name in names[layer]}
 
 
 DIAMOND: Graph = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}
@@ -104,6 +111,8 @@ def submit(
     project: str = "test",
     document: str = "document",
     max_concurrent: int = 1000,
+    max_attempts: int = 1,
+    timeout_s: float = 3600,
     now: datetime | None = None,
 ) -> Submitted:
     """Write an execution of this graph; the satellites named in `failing` are of a type that fails."""
@@ -114,17 +123,20 @@ def submit(
         "cluster_id": f"{project}/cluster",
         "sla": "24h",
         "failure_policy": policy,
+        "timeout_s": timeout_s,
         "definition": {"of": document},
         "definition_hash": document,
         "idempotency_key": key,
     }
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": one,
             "ordinal": ordinal,
             "name": name,
             "identifier": FAIL if name in failing else NOTHING,
             "queue": "satellites",
+            "timeout_s": None,
+            "retry_policy": RetryPolicy(max_attempts=max_attempts).as_json(),
             "run_when": RunWhen.ALL_DONE if name in all_done else RunWhen.ALL_SUCCESS,
             "config": {},
             "input": {},
@@ -136,6 +148,15 @@ def submit(
     as_json = [json.dumps(value, default=str) for value in (execution, rows)]
     receipt = executions.submit(engine, as_json[0], as_json[1], max_concurrent=max_concurrent, now=now)
     return Submitted(shaped.nodes, shaped.ids, receipt.execution_id, receipt)
+
+
+def report_worker(engine: Engine, worker_id: UUID, name: str, queues: Collection[str]) -> None:
+    """Say that a worker is there, as its lease thread does."""
+    with engine.connect() as connection:
+        connection.execute(
+            text("SELECT register_worker(:id, NULL, 1, :name, :queues, 0)"),
+            {"id": worker_id, "name": name, "queues": sorted(queues)},
+        )
 
 
 # Graphs are built from a seed: drawn choice by choice, Hypothesis varies the last choices of a few graphs only.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import re
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +78,9 @@ def burn(context: Context) -> None:
 
 @satellite("satellite/test/note")
 def note(context: Context) -> dict[str, Any]:
-    """Append a line to a file: who ran, which attempt, in which process."""
+    """Append a line to a file: who ran, which attempt, in which process; fail first where a file is missing."""
+    if not Path(context.config.get("needs", "/")).exists():
+        raise ValueError(f"{context.config['needs']} is not there")
     with Path(context.config["file"]).open("a") as file:
         file.write(f"{context.name} {context.attempt} {os.getpid()}\n")
     time.sleep(context.config.get("seconds", 0))
@@ -91,3 +96,58 @@ def special(context: Context) -> dict[str, Any]:
 @satellite("satellite/test/nothing")
 def nothing(context: Context) -> None:
     """Do nothing."""
+
+
+@satellite("satellite/test/flaky")
+def flaky(context: Context) -> dict[str, Any]:
+    """Fail in the first attempts, as many as told, with the kind of error told."""
+    if context.attempt <= context.config["failures"]:
+        raise TransientError("not yet", kind=context.config.get("kind"))
+    return {"attempt": context.attempt, "key": context.idempotency_key}
+
+
+@satellite("satellite/test/die")
+def die(context: Context) -> dict[str, Any]:
+    """Take the process along, in the first attempts, as many as told."""
+    if context.attempt <= context.config.get("deaths", 1):
+        match context.config.get("how", "kill"):
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "exit":
+                os._exit(3)
+            case "segfault":
+                os.kill(os.getpid(), signal.SIGSEGV)
+    return {"attempt": context.attempt}
+
+
+@satellite("satellite/test/stubborn")
+def stubborn(context: Context) -> None:
+    """Take long, and mind interruptions or not."""
+    end = time.monotonic() + context.config.get("seconds", 60)
+    if context.config.get("mark"):
+        Path(context.config["mark"]).write_text(f"{os.getpid()} {context.attempt}")
+    while time.monotonic() < end:
+        match context.config.get("how", "sleeps"):
+            case "sleeps":
+                time.sleep(max(end - time.monotonic(), 0))
+            case "spins":
+                pass
+            case "logs":
+                context.log.debug("still there")
+            case "asks":
+                if context.cancelled():
+                    return
+                time.sleep(0.01)
+            case "swallows":
+                with contextlib.suppress(BaseException):
+                    time.sleep(1)
+            case "matches":  # never lets go of the interpreter's lock
+                re.match(r"(a+)+$", "a" * 40 + "b")
+
+
+@satellite("satellite/test/stubborn-async")
+async def stubborn_async(context: Context) -> None:
+    """Await for long."""
+    if context.config.get("mark"):
+        Path(context.config["mark"]).write_text(f"{os.getpid()} {context.attempt}")
+    await asyncio.sleep(context.config.get("seconds", 60))

@@ -64,7 +64,8 @@ class System:
         """Start a worker, and wait until it takes messages."""
         known = {row["id"] for row in self._workers()}
         worker = self.start(
-            "-m", "celery", "-A", "workers", "worker", "-c", str(concurrency), "-n", f"w{free_port()}@%h", *options,
+            "-m", "celery", "-A", "workers", "worker", "-c", str(concurrency), "-n", f"w{free_port()}@%h",
+            "--without-mingle", "--without-gossip", *options,
             **environment,
         )  # fmt: skip
         until(
@@ -73,6 +74,10 @@ class System:
         )
         assert worker.returncode is None, worker.output
         return worker
+
+    def start_beat(self, **environment: str) -> Process:
+        """Start the reconciler."""
+        return self.start("-m", "celery", "-A", "workers", "beat", **environment)
 
     def start_api(self, **environment: str) -> Process:
         """Start the API, and wait until it answers."""

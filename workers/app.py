@@ -6,6 +6,7 @@ from celery import Celery
 
 RUN_SATELLITE = "run_satellite"
 DISPATCH_EXECUTION = "dispatch_execution"
+PROBE = "probe"
 
 app = Celery("exosphere")
 app.config_from_object("celeryconfig")

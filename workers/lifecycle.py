@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
-from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery import signals
 from kombu import Queue
-from sqlalchemy.exc import OperationalError
-from uuid_utils.compat import uuid7
 
 from exospherehost.satellites import DEFAULT_QUEUE
 from state_manager import logs as console
@@ -18,48 +14,9 @@ from state_manager.config import settings
 from state_manager.store import fleet
 from state_manager.store.fleet import SatelliteType
 from state_manager.submission import check_schema
-from workers import logs, process, registry
+from workers import interrupts, logs, process, registry
 from workers.app import app
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from celery.worker import WorkController
-
-REPORT_EVERY = timedelta(seconds=5)
-"""So often a worker says that it is there; one that was silent for three such spans is taken for gone."""
-
-_log = logging.getLogger(__name__)
-_presence: list[Presence] = []
-
-
-class Presence:
-    """Reports this worker to the store until it stops."""
-
-    def __init__(self, name: str, queues: Collection[str]) -> None:
-        self._id = uuid7()
-        self._name = name
-        self._queues = queues
-        self._stopping = Event()
-        self._thread = Thread(target=self._run, name="presence", daemon=True)
-
-    def start(self) -> None:
-        """Report now, and from now on."""
-        fleet.report_worker(process.engine(), self._id, self._name, self._queues)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop reporting, and sign off."""
-        self._stopping.set()
-        self._thread.join()
-        fleet.forget_worker(process.engine(), self._id)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(REPORT_EVERY.total_seconds()):
-            try:
-                fleet.report_worker(process.engine(), self._id, self._name, self._queues)
-            except OperationalError as error:
-                _log.warning("cannot report to the database: %s", error.orig)
+from workers.patience import patiently
 
 
 @signals.setup_logging.connect
@@ -86,31 +43,41 @@ def choose_queues(options: dict[str, Any], **_: Any) -> None:
 
 
 @signals.worker_init.connect
-def register(**_: Any) -> None:
+def register(sender: Any, **_: Any) -> None:
     """Tell the API what can be submitted, before the first message is taken."""
-    fleet.register_types(
-        process.engine(),
-        [SatelliteType(one.identifier, one.queue, one.config_schema) for one in registry.discover().values()],
+    process.become_worker(list(sender.app.amqp.queues.consume_from))
+    patiently(
+        lambda: fleet.register_types(
+            process.engine(),
+            [
+                SatelliteType(one.identifier, one.queue, one.config_schema, one.timeout_s)
+                for one in registry.discover().values()
+            ],
+        )
     )
 
 
 @signals.worker_ready.connect
-def report(sender: Any, **_: Any) -> None:
-    """Say that this worker is there."""
-    worker: WorkController = sender.controller
-    presence = Presence(worker.hostname, list(worker.app.amqp.queues.consume_from))
-    presence.start()
-    _presence.append(presence)
+def begin(**_: Any) -> None:
+    """Say that this worker is there, and keep the leases of what it runs itself."""
+    interrupts.install()
+    process.here().keeper.start()
 
 
 @signals.worker_shutdown.connect
 def sign_off(**_: Any) -> None:
     """Say that this worker is gone."""
-    while _presence:
-        _presence.pop().stop()
+    process.here().keeper.stop()
 
 
 @signals.worker_process_init.connect
-def start_child(**_: Any) -> None:
-    """Open connections of its own in a child of the prefork pool."""
-    process.start_afresh_after_fork()
+def begin_child(**_: Any) -> None:
+    """Keep leases of its own in a child of the prefork pool."""
+    interrupts.install()
+    process.become_child()
+
+
+@signals.worker_process_shutdown.connect
+def sign_off_child(**_: Any) -> None:
+    """Say that this child is gone."""
+    process.here().keeper.stop()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import OperationalError
 
 from state_manager.store.satellites import LogRecord, write_logs
+from workers.interrupts import shielded
 from workers.process import engine
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ class CaptureHandler(logging.Handler):
         """Take the record, unless no satellite runs here."""
         buffer = _current.get()
         if buffer is not None and record.name != __name__:
-            buffer.add(record.created or time.time(), record.levelname, record.getMessage())
+            with shielded():
+                buffer.add(record.created or time.time(), record.levelname, record.getMessage())
 
 
 @contextmanager

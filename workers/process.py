@@ -1,35 +1,72 @@
-"""What one process of the system holds: its settings, its connections, its name."""
+"""What one process of the system holds: its connections, its name, and the keeper of its leases."""
 
 from __future__ import annotations
 
 import os
 import socket
-from functools import cache
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from uuid_utils.compat import uuid7
 
 from state_manager.config import settings
 from state_manager.store.engine import connect
+from workers.lease import Identity, Keeper
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from uuid import UUID
+
     from sqlalchemy import Engine
 
 
-@cache
+class Process:
+    """One life of one process: no other, before or after, here or elsewhere, has its id."""
+
+    def __init__(self, queues: Collection[str] = (), parent: UUID | None = None) -> None:
+        self.id = uuid7()
+        self.pid = os.getpid()
+        self.name = f"{socket.gethostname()}/{self.pid}"
+        self.keeper = Keeper(Identity(self.id, parent, self.name, queues))
+
+    @cached_property
+    def engine(self) -> Engine:
+        """This process's pool of connections to PostgreSQL."""
+        uri = settings().database_uri
+        if uri is None:
+            raise SystemExit("DATABASE_URI is not set: there is nowhere to record what is done")
+        return connect(uri)
+
+
+_here: list[Process] = []
+
+
+def here() -> Process:
+    """Return this process."""
+    if not _here:
+        _here.append(Process())
+    return _here[0]
+
+
 def engine() -> Engine:
     """Return this process's pool of connections to PostgreSQL."""
-    uri = settings().database_uri
-    if uri is None:
-        raise SystemExit("DATABASE_URI is not set: a worker has nowhere to record what it does")
-    return connect(uri)
+    return here().engine
 
 
-def start_afresh_after_fork() -> None:
-    """Let go of the parent's connections, without closing them: they are the parent's still."""
-    if engine.cache_info().currsize:
-        engine().dispose(close=False)
-        engine.cache_clear()
+def become_worker(queues: Collection[str]) -> None:
+    """Be a worker that listens to these queues. Its keeper starts with `here().keeper.start()`."""
+    _here[:] = [Process(queues)]
 
 
-def name() -> str:
-    """Name this process as the events do: who ran an attempt."""
-    return f"{socket.gethostname()}/{os.getpid()}"
+def become_child() -> None:
+    """Start afresh in a child of the prefork pool: what was the parent's stays the parent's.
+
+    The solo pool, which has no children, calls this too, and means itself.
+    """
+    parent = here()
+    if parent.pid == os.getpid():
+        return
+    if "engine" in vars(parent):
+        parent.engine.dispose(close=False)
+    _here[:] = [Process(parent=parent.id)]
+    here().keeper.start()

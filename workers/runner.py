@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 import logging
+import random
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -13,47 +13,68 @@ from typing import TYPE_CHECKING, Any
 from exospherehost import ConfigurationError, Context, LogicError
 from exospherehost.errors import kind_of
 from state_manager.config import settings
+from state_manager.retry import RetryPolicy
 from state_manager.states import SatelliteStatus
 from state_manager.store.transitions import Outcome
 from workers import registry
+from workers.interrupts import Interrupted, Reason
 from workers.logs import LOGGER, capture, printable
 from workers.resources import Meter
 
 if TYPE_CHECKING:
     from state_manager.store.transitions import Claimed
+    from workers.interrupts import Interruptible
+    from workers.lease import Keeper
 
 ERROR_CHARACTERS = 10_000
 TRACEBACK_CHARACTERS = 100_000
 
 
-def run(attempt: Claimed) -> tuple[Outcome, Exception | None]:
-    """Run an attempt, and return its outcome, with the exception where it failed."""
+class TimedOut(TimeoutError):
+    """The satellite did not finish within its timeout."""
+
+
+def run(attempt: Claimed, interruptible: Interruptible, keeper: Keeper) -> tuple[Outcome, Exception | None] | None:
+    """Run an attempt, and return its outcome, with the exception where it failed; None where it was taken away."""
     started = time.perf_counter()
     meter = Meter()
     result: dict[str, Any]
     error: Exception | None = None
     with capture(attempt.id, attempt.attempt) as lines:
         try:
-            output = _call(attempt)
+            with keeper.watch(attempt):
+                output = _call(attempt, interruptible)
             result = {"status": SatelliteStatus.COMPLETED, "output": output, "output_bytes": _size(output)}
-        except (Exception, SystemExit) as raised:  # noqa: BLE001  (whatever it raises is its outcome)
-            error = raised if isinstance(raised, Exception) else LogicError(f"the satellite called exit({raised})")
-            result = _failure(error, raised)
+        except (Exception, SystemExit, Interrupted) as raised:  # noqa: BLE001  (whatever it raises is its outcome)
+            if interruptible.reason is Reason.TAKEN_AWAY:
+                return None
+            error = _error_of(raised, attempt)
+            result = _failure(error, raised, attempt)
             lines.add(time.time(), "error", result["traceback"])
     elapsed_ms = (time.perf_counter() - started) * 1000
     return Outcome(attempt.id, attempt.claim, duration_ms=elapsed_ms, resource_usage=meter.read(), **result), error
 
 
-def _failure(error: Exception, raised: BaseException) -> dict[str, Any]:
+def _error_of(raised: BaseException, attempt: Claimed) -> Exception:
+    if isinstance(raised, Interrupted):
+        return TimedOut(f"it did not finish within its timeout of {attempt.timeout_s:g} s")
+    return raised if isinstance(raised, Exception) else LogicError(f"the satellite called exit({raised})")
+
+
+def _failure(error: Exception, raised: BaseException, attempt: Claimed) -> dict[str, Any]:
+    kind = kind_of(error)
+    policy = RetryPolicy.from_json(attempt.retry_policy | {"max_attempts": attempt.max_attempts})
+    wait_s = policy.wait_s(attempt.attempt, random.random())  # noqa: S311  (jitter, no secret)
     return {
         "status": SatelliteStatus.FAILED,
         "error": printable(f"{type(error).__name__}: {error}")[:ERROR_CHARACTERS],
-        "error_kind": printable(kind_of(error)),
+        "error_kind": printable(kind),
         "traceback": printable(_traceback(raised))[-TRACEBACK_CHARACTERS:],
+        "retry_after_s": wait_s if policy.retries(kind, attempt.attempt) else None,
     }
 
 
-def _call(attempt: Claimed) -> Any:
+def _call(attempt: Claimed, interruptible: Interruptible) -> Any:
     context = Context(
         config=attempt.config,
         input={**(attempt.dependency_outputs or {}), **attempt.input},
@@ -62,9 +83,10 @@ def _call(attempt: Claimed) -> Any:
         name=attempt.name,
         attempt=attempt.attempt,
         log=logging.getLogger(LOGGER),
+        cancelled=lambda: interruptible.reason is not None,
     )
     returned = registry.find(attempt.identifier).function(context)
-    return asyncio.run(returned) if inspect.iscoroutine(returned) else returned
+    return interruptible.run(returned) if inspect.iscoroutine(returned) else returned
 
 
 def _size(output: object) -> int:

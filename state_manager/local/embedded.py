@@ -88,11 +88,13 @@ def initialise(data: Path, initdb: Path, user: str | None, environ: Mapping[str,
     draft = data.with_name("postgres.new")
     shutil.rmtree(draft, ignore_errors=True)
     make_private(draft, user)
-    subprocess.run(  # noqa: S603 - our own command
+    subprocess.run(
         [initdb, "-D", draft, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-locale"],
         check=True,
         env=environ,
         user=user,
+        group=user and pwd.getpwnam(user).pw_gid,
+        extra_groups=None if user is None else [],
         stdout=subprocess.DEVNULL,
         cwd="/",
         start_new_session=True,
@@ -202,7 +204,7 @@ def system_user() -> str:
     for _ in range(USERADD_TRIES):
         with suppress(KeyError):
             return pwd.getpwnam(SYSTEM_USER).pw_name
-        added = subprocess.run(["useradd", "--system", SYSTEM_USER], capture_output=True, text=True, check=False)  # noqa: S603, S607
+        added = subprocess.run(["useradd", "--system", SYSTEM_USER], capture_output=True, text=True, check=False)
         time.sleep(0.1 if added.returncode else 0)
     raise RuntimeError(f"the user {SYSTEM_USER} cannot be added: {added.stderr}")
 

@@ -137,7 +137,7 @@ def spawn(part: Part, home: Path) -> subprocess.Popen[bytes]:
 
     output = part.log.open("ab") if part.log else None
     try:
-        return subprocess.Popen(  # noqa: S603 - our own commands
+        return subprocess.Popen(
             part.command,
             env={**part.environ, MARK: str(home)},
             stdin=subprocess.DEVNULL,

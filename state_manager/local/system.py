@@ -146,7 +146,12 @@ def parts(settings: Settings) -> Iterator[Part]:
         environ=environ,
         stop=((signal.SIGTERM, 5.0), (signal.SIGQUIT, 2.0)),
     )
-    # celery beat comes here
+    yield Part(
+        name="beat",
+        command=[*celery, "beat", f"--loglevel={settings.log_level}", "--pidfile="],
+        environ=environ,
+        stop=((signal.SIGTERM, 3.0),),
+    )
     yield Part(
         name="api",
         command=[

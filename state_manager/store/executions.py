@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, text
 
+from state_manager.states import ExecutionStatus
 from state_manager.store.tables import executions, satellites
 
 if TYPE_CHECKING:
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine, RowMapping
 
-    from state_manager.states import ExecutionStatus
-
 RESULTS_IN_FULL_BYTES = 1024 * 1024
 """Outputs come with an execution up to this sum (design, section 8); past it each satellite has its own."""
 
 _SUBMIT = text("SELECT * FROM submit(CAST(:execution AS json), CAST(:satellites AS json), :max_concurrent, :now)")
+_STOP = text("SELECT * FROM stop(:id, CAST(:status AS execution_status), :error, :max_concurrent, :now)")
+_RETRY = text("SELECT * FROM retry(:id, :satellite, :now)")
 _LIGHT = [
     satellites.c[name]
     for name in (
@@ -75,6 +76,60 @@ def submit(
             {"execution": execution, "satellites": satellite_rows, "max_concurrent": max_concurrent, "now": now},
         ).one()
     return Receipt(row.execution_id, row.created, row.definition_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What stopping met: the previous status (None: no such execution), whether this call ended it, who was let in."""
+
+    previous: ExecutionStatus | None
+    stopped: bool
+    admitted: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """What retrying met: the previous status (None: no such execution), what came back, what of it may start."""
+
+    previous: ExecutionStatus | None
+    revived: tuple[UUID, ...]
+    ready: tuple[UUID, ...]
+
+
+def stop(
+    engine: Engine,
+    execution_id: UUID,
+    status: ExecutionStatus,
+    *,
+    max_concurrent: int,
+    error: str | None = None,
+    now: datetime | None = None,
+) -> Stopped:
+    """End an execution from outside, as cancelled, or as failed with an error."""
+    parameters = {"id": execution_id, "status": status, "error": error, "max_concurrent": max_concurrent, "now": now}
+    with engine.connect() as connection:
+        row = connection.execute(_STOP, parameters).one()
+    return Stopped(row.previous and ExecutionStatus(row.previous), row.stopped, tuple(row.admitted))
+
+
+def retry(
+    engine: Engine, execution_id: UUID, satellite_id: UUID | None = None, *, now: datetime | None = None
+) -> Retried:
+    """Put back what failed, or the one satellite that is named, with what was skipped for it alone."""
+    with engine.connect() as connection:
+        row = connection.execute(_RETRY, {"id": execution_id, "satellite": satellite_id, "now": now}).one()
+    return Retried(row.previous and ExecutionStatus(row.previous), tuple(row.revived), tuple(row.ready))
+
+
+def past_their_time(engine: Engine, limit: int) -> list[tuple[UUID, float]]:
+    """List running executions that are past their time, with their timeouts in seconds."""
+    query = (
+        select(executions.c.id, executions.c.timeout_s)
+        .where(executions.c.status == "running", executions.c.times_out_at <= func.clock_timestamp())
+        .limit(limit)
+    )
+    with engine.connect() as connection:
+        return [(row.id, row.timeout_s) for row in connection.execute(query)]
 
 
 def get(engine: Engine, execution_id: UUID) -> Snapshot | None:

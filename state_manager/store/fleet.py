@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from state_manager.store.tables import satellite_types, workers
@@ -13,7 +13,6 @@ from state_manager.store.tables import satellite_types, workers
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import timedelta
-    from uuid import UUID
 
     from sqlalchemy import Engine, RowMapping
 
@@ -25,25 +24,34 @@ class SatelliteType:
     identifier: str
     queue: str
     config_schema: dict[str, Any] | None = None
+    timeout_s: float | None = None
 
 
 def register_types(engine: Engine, types: Collection[SatelliteType]) -> None:
     """Tell the API what can be submitted; a type that is known already takes the newer schema and queue."""
     rows = [
-        {"identifier": one.identifier, "queue": one.queue, "config_schema": one.config_schema}
+        {
+            "identifier": one.identifier,
+            "queue": one.queue,
+            "config_schema": one.config_schema,
+            "timeout_s": one.timeout_s,
+        }
         for one in sorted(types, key=lambda one: one.identifier)
     ]
     statement = insert(satellite_types).values([row | {"last_seen": func.now()} for row in rows])
-    fresh = {name: statement.excluded[name] for name in ("queue", "config_schema", "last_seen")}
+    fresh = {name: statement.excluded[name] for name in ("queue", "config_schema", "timeout_s", "last_seen")}
     with engine.connect() as connection:
         connection.execute(statement.on_conflict_do_update(index_elements=["identifier"], set_=fresh))
 
 
 def known_types(engine: Engine, identifiers: Collection[str]) -> dict[str, SatelliteType]:
     """Look up satellite types by identifier; those that nobody registered are not in the answer."""
-    query = select(satellite_types.c.identifier, satellite_types.c.queue, satellite_types.c.config_schema).where(
-        satellite_types.c.identifier.in_(identifiers)
-    )
+    query = select(
+        satellite_types.c.identifier,
+        satellite_types.c.queue,
+        satellite_types.c.config_schema,
+        satellite_types.c.timeout_s,
+    ).where(satellite_types.c.identifier.in_(identifiers))
     with engine.connect() as connection:
         return {row.identifier: SatelliteType(**row) for row in connection.execute(query).mappings()}
 
@@ -54,25 +62,13 @@ def type_names(engine: Engine) -> list[str]:
         return list(connection.execute(select(satellite_types.c.identifier)).scalars())
 
 
-def report_worker(engine: Engine, worker_id: UUID, name: str, queues: Collection[str]) -> None:
-    """Record that a worker is alive, and what it listens to."""
-    statement = insert(workers).values(
-        id=worker_id, name=name, queues=sorted(queues), started_at=func.now(), renewed_at=func.now()
-    )
-    fresh = {"renewed_at": func.now(), "queues": statement.excluded.queues}
-    with engine.connect() as connection:
-        connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=fresh))
-
-
-def forget_worker(engine: Engine, worker_id: UUID) -> None:
-    """Strike off a worker that stopped in good order."""
-    with engine.connect() as connection:
-        connection.execute(delete(workers).where(workers.c.id == worker_id))
-
-
 def live_workers(engine: Engine, within: timedelta) -> Sequence[RowMapping]:
     """List the workers that gave a sign of life lately, with their `age_s` since it."""
     age = func.extract("epoch", func.now() - workers.c.renewed_at).label("age_s")
-    query = select(workers, age).where(workers.c.renewed_at > func.now() - within).order_by(workers.c.name)
+    query = (
+        select(workers, age)
+        .where(workers.c.parent.is_(None), workers.c.renewed_at > func.now() - within)
+        .order_by(workers.c.name)
+    )
     with engine.connect() as connection:
         return connection.execute(query).mappings().all()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import psycopg
 
 HERE = Path(__file__).parent
-FUNCTIONS = ("transitions", "admit", "submit", "claim", "settle")
+FUNCTIONS = ("transitions", "admit", "submit", "claim", "settle", "stop", "retry", "leases", "recovery")
 """The files of `sql/`. Functions have no history: the newest text replaces the one before, at every migration."""
 
 _LOCK = 0x65786F73

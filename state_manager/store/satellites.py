@@ -71,7 +71,7 @@ def ready(engine: Engine, execution_id: UUID) -> list[UUID]:
     query = (
         select(satellites.c.id)
         .where(satellites.c.execution_id == execution_id)
-        .where(satellites.c.status == "pending", satellites.c.unmet == 0)
+        .where(satellites.c.queued_at.is_not(None))
         .order_by(satellites.c.ordinal)
     )
     with engine.connect() as connection:

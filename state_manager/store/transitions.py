@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
@@ -13,11 +14,10 @@ from state_manager.states import ExecutionStatus, SatelliteStatus
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
-    from uuid import UUID
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Engine, Row
 
-_CLAIM = text("SELECT * FROM claim(:ids, :worker, :lease, :now)")
+_CLAIM = text("SELECT * FROM claim(:ids, :token, :worker, :name, :lease, :now)")
 _SETTLE = text("SELECT * FROM settle(CAST(:outcomes AS json), :max_concurrent, :now)")
 
 
@@ -31,6 +31,9 @@ class Claimed:
     name: str
     identifier: str
     attempt: int
+    timeout_s: float | None
+    retry_policy: dict[str, Any]
+    max_attempts: int
     config: dict[str, Any]
     input: dict[str, Any]
     dependency_outputs: dict[str, Any] | None
@@ -38,7 +41,10 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an attempt: `completed` with an output, or `failed` with an error and its kind."""
+    """What came of an attempt: `completed` with an output, or `failed` with an error and its kind.
+
+    A failure with `retry_after_s` is followed by another attempt after so many seconds, if one is left.
+    """
 
     id: UUID
     claim: UUID
@@ -50,6 +56,7 @@ class Outcome:
     traceback: str | None = None
     duration_ms: float | None = None
     resource_usage: dict[str, float | None] | None = None
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +70,29 @@ class Settled:
 
 
 def claim(
-    engine: Engine, ids: Sequence[UUID], *, worker: str, lease: timedelta, now: datetime | None = None
+    engine: Engine,
+    ids: Sequence[UUID],
+    *,
+    worker: UUID,
+    name: str,
+    lease: timedelta,
+    token: UUID | None = None,
+    now: datetime | None = None,
 ) -> list[Claimed]:
-    """Take those satellites, all of one execution, that may start now; the others are not in the answer."""
+    """Take those satellites, all of one execution, that may start now; the others are not in the answer.
+
+    Their fencing token is random, one a call; a call that is sent again with its `token` finds what it took.
+    """
+    parameters = {
+        "ids": list(ids),
+        "token": token or uuid4(),
+        "worker": worker,
+        "name": name,
+        "lease": lease,
+        "now": now,
+    }
     with engine.connect() as connection:
-        rows = connection.execute(_CLAIM, {"ids": list(ids), "worker": worker, "lease": lease, "now": now}).mappings()
-        return [Claimed(**row) for row in rows]
+        return [Claimed(**row) for row in connection.execute(_CLAIM, parameters).mappings()]
 
 
 def settle(engine: Engine, outcomes: Sequence[Outcome], *, max_concurrent: int, now: datetime | None = None) -> Settled:
@@ -77,9 +101,14 @@ def settle(engine: Engine, outcomes: Sequence[Outcome], *, max_concurrent: int, 
     Safe to send again when the answer was lost: a token settles once, and later calls answer as the first did.
     An outcome whose attempt was taken away is not among the `landed`, and has changed nothing.
     """
-    document = json.dumps([_as_json(outcome) for outcome in outcomes], ensure_ascii=False, allow_nan=False)
+    document = json.dumps([outcome_json(outcome) for outcome in outcomes], ensure_ascii=False, allow_nan=False)
     with engine.connect() as connection:
         row = connection.execute(_SETTLE, {"outcomes": document, "max_concurrent": max_concurrent, "now": now}).one()
+    return as_settled(row)
+
+
+def as_settled(row: Row[Any]) -> Settled:
+    """Read what `settle` and `expire` answer."""
     return Settled(
         landed=frozenset(row.landed),
         ready=tuple(row.ready),
@@ -88,7 +117,8 @@ def settle(engine: Engine, outcomes: Sequence[Outcome], *, max_concurrent: int, 
     )
 
 
-def _as_json(outcome: Outcome) -> dict[str, Any]:
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """Write an outcome as the functions read it."""
     return {
         "id": str(outcome.id),
         "claim": str(outcome.claim),
@@ -100,4 +130,5 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "traceback": outcome.traceback,
         "duration_ms": outcome.duration_ms,
         "resource_usage": outcome.resource_usage,
+        "retry_after_s": outcome.retry_after_s,
     }

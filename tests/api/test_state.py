@@ -9,8 +9,8 @@ import pytest
 
 from api.app import create_app
 from state_manager.config import Settings
-from state_manager.store.fleet import report_worker
 from tests.api.conftest import ECHO, NOWHERE, PICKY, cluster, satellite
+from tests.factories import report_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,5 +22,6 @@ def system(postgres: str, template: str) -> Iterator[System]:
         System(database_uri, redis_uri) as system,
     ):
         system.start_worker()
+        system.start_beat()
         system.start_api()
         yield system

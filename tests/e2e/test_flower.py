@@ -25,7 +25,7 @@ def test_flower_shows_tasks_by_satellite_id_and_failures_as_failures(system: Sys
 
     def tasks() -> dict[str, Any] | None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/tasks?limit=100") as answer:  # noqa: S310
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/tasks?limit=100") as answer:
                 return dict(json.load(answer))
         except (urllib.error.URLError, ConnectionError):
             assert flower.returncode is None, flower.output

@@ -47,9 +47,7 @@ def spelled(signature: dict[str, Any], names: dict[str, str]) -> str:
     return names[signature["args"][0]]
 
 
-def test_chain_is_sent_as_one_message_that_carries_the_rest(
-    database_uri: str, redis_uri: str, engine: Engine
-) -> None:
+def test_chain_is_sent_as_one_message_that_carries_the_rest(database_uri: str, redis_uri: str, engine: Engine) -> None:
     messages, names = sent(database_uri, redis_uri, engine, one("a"), one("b", "a"), one("c", "b"))
 
     (message,) = messages
@@ -88,9 +86,7 @@ def test_map_reduce_of_twenty_branches_is_sent_as_one_message(
 def test_branches_that_are_ready_at_once_are_sent_as_the_parts_of_a_chord(
     database_uri: str, redis_uri: str, engine: Engine
 ) -> None:
-    messages, names = sent(
-        database_uri, redis_uri, engine, one("a"), one("a2", "a"), one("b"), one("join", "a2", "b")
-    )
+    messages, names = sent(database_uri, redis_uri, engine, one("a"), one("a2", "a"), one("b"), one("join", "a2", "b"))
 
     heads = {names[message["body"][0][0]]: message["body"][2] for message in messages}
     assert heads.keys() == {"a", "b"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -123,9 +123,7 @@ def test_worker_whose_module_cannot_be_imported_does_not_start_and_says_why(
         assert "no_such_package" in worker.output
 
 
-def test_installed_packages_bring_satellites_by_their_entry_point(
-    postgres: str, template: str, tmp_path: Path
-) -> None:
+def test_installed_packages_bring_satellites_by_their_entry_point(postgres: str, template: str, tmp_path: Path) -> None:
     (tmp_path / "starlight.py").write_text(
         "from exospherehost import satellite\n"
         "@satellite('satellite/starlight/shine')\n"
@@ -147,5 +145,3 @@ def test_installed_packages_bring_satellites_by_their_entry_point(
         execution = system.wait(system.submit({"name": "s", "uses": "satellite/starlight/shine"}))
 
         assert execution["results"] == {"s": "bright"}
-
-

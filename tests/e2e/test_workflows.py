@@ -39,13 +39,14 @@ def test_recorded_workflow_runs_each_satellite_once_after_its_parents_near_the_i
 
 
 def _events(system: System, execution_id: str, kind: str) -> list[dict[str, str]]:
-    found, after = [], 0
+    found: list[dict[str, str]] = []
+    after = 0
     while True:
         _, page = system.call("GET", f"/executions/{execution_id}/events?after={after}&limit=200")
         if not page["items"]:
             return [event for event in found if event["kind"] == kind and event["satellite_id"]]
         found += page["items"]
-        after = found[-1]["seq"]
+        after = int(found[-1]["seq"])
 
 
 def _moment(text: str) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,7 +61,7 @@ def test_cycle_is_spelled_out_in_the_order_of_its_running() -> None:
     names = message.removeprefix("cycle: ").split(" → ")
     assert names[0] == names[-1] == list(graph)[int(path[len("satellites[") : path.index("]")])]
     assert sorted(names[1:]) == ["a", "b", "c"]
-    assert all(earlier in graph[later] for earlier, later in zip(names, names[1:], strict=False))
+    assert all(earlier in graph[later] for earlier, later in pairwise(names))
 
 
 def test_every_tangle_is_named_once() -> None:
@@ -156,7 +157,7 @@ def test_graph_is_faultless_exactly_when_it_is_acyclic(graph: Graph) -> None:
         assert spelled
         for names in spelled:
             assert names[0] == names[-1]
-            assert all(earlier in graph[later] for earlier, later in zip(names, names[1:], strict=False))
+            assert all(earlier in graph[later] for earlier, later in pairwise(names))
         once = [name for names in spelled for name in names[1:]]
         assert len(once) == len(set(once))
         return

@@ -3,7 +3,8 @@ CREATE OR REPLACE FUNCTION start_execution(p_execution uuid, p_now timestamptz) 
 LANGUAGE plpgsql AS $$
 BEGIN
     WITH started AS (
-        UPDATE executions SET status = 'running', seq = seq + 1, started_at = p_now, updated_at = p_now
+        UPDATE executions SET status = 'running', seq = seq + 1, started_at = p_now, updated_at = p_now,
+            times_out_at = p_now + make_interval(secs => timeout_s)
         WHERE id = p_execution
         RETURNING id, seq
     )
@@ -34,6 +35,8 @@ BEGIN
     END IF;
     FOREACH v_id IN ARRAY v_ids LOOP
         PERFORM start_execution(v_id, coalesce(p_now, clock_timestamp()));
+        UPDATE satellites SET queued_at = coalesce(p_now, clock_timestamp())
+        WHERE execution_id = v_id AND status = 'pending' AND unmet = 0;
     END LOOP;
     UPDATE admission SET running = running + cardinality(v_ids);
     RETURN v_ids;

@@ -3,6 +3,7 @@
 --   ready     the satellites that may start because of it
 --   ended     the execution's final status, if this call ended it
 --   admitted  the executions that were let in because of that
+-- A failure that says `retry_after_s`, with attempts left, puts its satellite back to wait for the next one.
 -- An outcome whose token is not the row's belongs to an attempt that was taken away: it changes nothing.
 CREATE OR REPLACE FUNCTION settle(
     p_outcomes json, p_max_concurrent int, p_now timestamptz DEFAULT NULL,
@@ -15,6 +16,8 @@ DECLARE
     v_now timestamptz;
     v_completed uuid[];
     v_failed uuid[];
+    v_waiting uuid[];
+    v_again uuid[];
     v_skipped uuid[] := '{}';
     v_cancelled uuid[] := '{}';
     v_repeated uuid[];
@@ -30,38 +33,51 @@ BEGIN
     WITH outcome AS (
         SELECT * FROM json_to_recordset(p_outcomes) AS o(
             id uuid, claim uuid, status satellite_status, output json, output_bytes int,
-            error text, error_kind text, traceback text, duration_ms float8, resource_usage json
+            error text, error_kind text, traceback text, duration_ms float8, resource_usage json, retry_after_s float8
         )
+    ), decided AS (
+        SELECT o.*, o.retry_after_s IS NOT NULL AND s.attempt < s.max_attempts AS again
+        FROM outcome o JOIN satellites s USING (id)
+        WHERE s.execution_id = v_execution.id AND s.status = 'running' AND s.claim = o.claim
     ), recorded AS (
         UPDATE satellites s
-        SET status = o.status, output = o.output, output_bytes = coalesce(o.output_bytes, 0),
+        SET status = CASE WHEN o.again THEN 'pending' ELSE o.status END, output = o.output, output_bytes = coalesce(o.output_bytes, 0),
             error = o.error, error_kind = o.error_kind, traceback = o.traceback,
             duration_ms = o.duration_ms, resource_usage = o.resource_usage,
-            end_time = v_now, lease_expires_at = NULL
-        FROM outcome o
-        WHERE s.id = o.id AND s.execution_id = v_execution.id AND s.status = 'running' AND s.claim = o.claim
-        RETURNING s.id, s.ordinal, s.status, s.attempt, s.error, s.error_kind, s.traceback
+            end_time = CASE WHEN NOT o.again THEN v_now END, lease_expires_at = NULL,
+            not_before = CASE WHEN o.again AND o.retry_after_s > 0 THEN v_now + make_interval(secs => o.retry_after_s) END,
+            queued_at = CASE WHEN o.again AND o.retry_after_s <= 0 THEN v_now END,
+            dispatches = s.dispatches + (o.again AND o.retry_after_s <= 0)::int
+        FROM decided o
+        WHERE s.id = o.id
+        RETURNING s.id, s.ordinal, s.status, s.attempt, s.error, s.error_kind, s.traceback, s.not_before
     ), told AS (
         INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
         SELECT v_execution.id, v_execution.seq + row_number() OVER (ORDER BY r.ordinal), r.id,
-               r.status::text, r.status::text, v_now,
-               CASE WHEN r.status = 'failed' THEN json_build_object(
-                   'attempt', r.attempt, 'error', r.error, 'kind', r.error_kind, 'traceback', r.traceback
-               ) ELSE json_build_object('attempt', r.attempt) END
+               CASE r.status WHEN 'pending' THEN 'retrying' ELSE r.status::text END, r.status::text, v_now,
+               CASE r.status
+                   WHEN 'completed' THEN json_build_object('attempt', r.attempt)
+                   ELSE json_strip_nulls(json_build_object(
+                       'attempt', r.attempt, 'error', r.error, 'kind', r.error_kind, 'traceback', r.traceback,
+                       'not_before', r.not_before
+                   ))
+               END
         FROM recorded r
     )
     SELECT coalesce(array_agg(r.id) FILTER (WHERE r.status = 'completed'), '{}'),
-           coalesce(array_agg(r.id) FILTER (WHERE r.status = 'failed'), '{}')
-    INTO v_completed, v_failed FROM recorded r;
+           coalesce(array_agg(r.id) FILTER (WHERE r.status = 'failed'), '{}'),
+           coalesce(array_agg(r.id) FILTER (WHERE r.status = 'pending' AND r.not_before IS NOT NULL), '{}'),
+           coalesce(array_agg(r.id) FILTER (WHERE r.status = 'pending' AND r.not_before IS NULL), '{}')
+    INTO v_completed, v_failed, v_waiting, v_again FROM recorded r;
 
-    landed := v_completed || v_failed;
-    v_execution.seq := v_execution.seq + cardinality(v_completed || v_failed);
+    landed := v_completed || v_failed || v_waiting || v_again;
+    v_execution.seq := v_execution.seq + cardinality(landed);
 
     IF v_failed <> '{}' THEN
         SELECT * INTO v_execution.seq, v_skipped, v_cancelled
         FROM give_up(v_execution.id, v_execution.failure_policy, v_execution.seq, v_failed, v_now);
     END IF;
-    ready := satisfy(v_completed, v_failed || v_skipped || v_cancelled, v_now);
+    ready := v_again || satisfy(v_completed, v_failed || v_skipped || v_cancelled, v_now);
     IF cardinality(landed) < json_array_length(p_outcomes) THEN
         -- A token that is still in a row which no longer runs: its outcome was recorded, the answer was lost.
         SELECT array_agg(s.id) INTO v_repeated
@@ -71,7 +87,7 @@ BEGIN
         FROM ready_behind(v_repeated) AS f(id);
     END IF;
 
-    IF cardinality(v_completed || v_failed) > 0 THEN
+    IF cardinality(landed) > coalesce(cardinality(v_repeated), 0) THEN
         SELECT * INTO ended, admitted FROM count_outcomes(
             v_execution.id, v_execution.seq, cardinality(v_completed), cardinality(v_failed),
             cardinality(v_skipped), cardinality(v_cancelled), p_max_concurrent, v_now
@@ -103,7 +119,7 @@ BEGIN
         SET status = CASE WHEN s.status = 'running' THEN 'cancelled' ELSE 'skipped' END::satellite_status,
             reason = CASE WHEN s.status = 'running' THEN NULL
                           WHEN s.id IN (SELECT id FROM lost) THEN 'upstream' ELSE 'fail_fast' END,
-            claim = NULL, lease_expires_at = NULL, not_before = NULL, end_time = p_now
+            claim = NULL, lease_expires_at = NULL, not_before = NULL, queued_at = NULL, end_time = p_now
         WHERE s.id IN (SELECT id FROM lost)
            OR (p_policy = 'fail_fast' AND s.execution_id = p_execution AND s.status IN ('pending', 'running'))
         RETURNING s.id, s.ordinal, s.status, s.reason
@@ -117,6 +133,9 @@ BEGIN
     SELECT p_seq + count(*), coalesce(array_agg(g.id) FILTER (WHERE g.status = 'skipped'), '{}'),
            coalesce(array_agg(g.id) FILTER (WHERE g.status = 'cancelled'), '{}')
     INTO seq, skipped, cancelled FROM given_up g;
+    IF cancelled <> '{}' THEN
+        PERFORM pg_notify('interrupt', p_execution::text);
+    END IF;
 END
 $$;
 
@@ -137,7 +156,8 @@ BEGIN
         FROM satisfied JOIN satellites d USING (id)
     ), lowered AS (
         UPDATE satellites d
-        SET unmet = d.unmet - l.by, ready_at = CASE WHEN d.unmet = l.by THEN p_now ELSE d.ready_at END
+        SET unmet = d.unmet - l.by,
+            queued_at = CASE WHEN d.unmet = l.by AND d.status = 'pending' THEN p_now ELSE d.queued_at END
         FROM lowering l
         WHERE d.id = l.id AND l.by > 0
         RETURNING d.id, d.ordinal, d.unmet, d.status

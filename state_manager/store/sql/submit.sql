@@ -12,36 +12,38 @@ DECLARE
     v_id uuid := (p_execution ->> 'id')::uuid;
 BEGIN
     INSERT INTO executions (
-        id, project, cluster_id, status, sla, deadline, failure_policy, definition, definition_hash,
+        id, project, cluster_id, status, sla, deadline, failure_policy, timeout_s, definition, definition_hash,
         idempotency_key, total, seq, created_at, updated_at
     )
-    SELECT v_id, x.project, x.cluster_id, 'pending', x.sla, v_now + x.sla::interval, x.failure_policy,
+    SELECT v_id, x.project, x.cluster_id, 'pending', x.sla, v_now + x.sla::interval, x.failure_policy, x.timeout_s,
            x.definition, x.definition_hash, x.idempotency_key, json_array_length(p_satellites), 1, v_now, v_now
     FROM json_to_record(p_execution) AS x(
-        project text, cluster_id text, sla text, failure_policy failure_policy, definition json,
+        project text, cluster_id text, sla text, failure_policy failure_policy, timeout_s float8, definition json,
         definition_hash text, idempotency_key text
     )
-    ON CONFLICT (project, idempotency_key) DO NOTHING;
-    created := FOUND;
-    IF NOT created THEN
-        SELECT e.id, e.definition_hash INTO execution_id, definition_hash
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        -- The same id: this very call, sent again because its answer was lost. It is new to its caller.
+        SELECT e.id, e.id = v_id, e.definition_hash INTO execution_id, created, definition_hash
         FROM executions e
-        WHERE e.project = p_execution ->> 'project' AND e.idempotency_key = p_execution ->> 'idempotency_key';
+        WHERE e.id = v_id
+           OR (e.project = p_execution ->> 'project' AND e.idempotency_key = p_execution ->> 'idempotency_key');
         RETURN;
     END IF;
+    created := true;
     execution_id := v_id;
     definition_hash := p_execution ->> 'definition_hash';
 
     INSERT INTO satellites (
         id, execution_id, ordinal, name, identifier, status, queue, run_when, config, input,
-        dependencies, dependents, unmet, ready_at
+        timeout_s, retry_policy, max_attempts, dependencies, dependents, unmet, queued_at
     )
     SELECT x.id, v_id, x.ordinal, x.name, x.identifier, 'pending', x.queue, x.run_when, x.config, x.input,
-           x.dependencies, x.dependents, cardinality(x.dependencies),
+           x.timeout_s, x.retry_policy, (x.retry_policy ->> 'max_attempts')::int, x.dependencies, x.dependents, cardinality(x.dependencies),
            CASE WHEN cardinality(x.dependencies) = 0 THEN v_now END
     FROM json_to_recordset(p_satellites) AS x(
         id uuid, ordinal int, name text, identifier text, queue text, run_when run_when,
-        config json, input json, dependencies uuid[], dependents uuid[]
+        config json, input json, timeout_s float8, retry_policy json, dependencies uuid[], dependents uuid[]
     );
     INSERT INTO events (execution_id, seq, kind, status, at) VALUES (v_id, 1, 'submitted', 'pending', v_now);
 
@@ -51,6 +53,8 @@ BEGIN
     UPDATE admission SET running = running + 1 WHERE running < p_max_concurrent;
     IF FOUND THEN
         PERFORM start_execution(v_id, v_now);
+    ELSE
+        UPDATE satellites SET queued_at = NULL WHERE execution_id = v_id AND queued_at IS NOT NULL;
     END IF;
 END
 $$;

@@ -32,6 +32,9 @@ def upgrade() -> None:
         sa.Column("sla", sa.Text(), nullable=False),
         sa.Column("deadline", sa.DateTime(timezone=True), nullable=False),
         sa.Column("failure_policy", sa.Enum("continue", "fail_fast", name="failure_policy"), nullable=False),
+        sa.Column("timeout_s", sa.Double(), nullable=False),
+        sa.Column("times_out_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
         sa.Column("definition", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("definition_hash", sa.Text(), nullable=False),
         sa.Column("idempotency_key", sa.Text(), nullable=True),
@@ -63,9 +66,17 @@ def upgrade() -> None:
     op.create_index(op.f("ix_executions_project_id"), "executions", ["project", "id"], unique=False)
     op.create_index(op.f("ix_executions_status_id"), "executions", ["status", "id"], unique=False)
     op.create_table(
+        "probes",
+        sa.Column("queue", sa.Text(), nullable=False),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("unanswered", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("queue", name=op.f("pk_probes")),
+    )
+    op.create_table(
         "satellite_types",
         sa.Column("identifier", sa.Text(), nullable=False),
         sa.Column("config_schema", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("timeout_s", sa.Double(), nullable=True),
         sa.Column("queue", sa.Text(), nullable=False),
         sa.Column("last_seen", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("identifier", name=op.f("pk_satellite_types")),
@@ -73,8 +84,12 @@ def upgrade() -> None:
     op.create_table(
         "workers",
         sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("parent", sa.Uuid(), nullable=True),
+        sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("queues", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("session_pid", sa.Integer(), nullable=True),
+        sa.Column("session_start", sa.DateTime(timezone=True), nullable=True),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("renewed_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
@@ -118,14 +133,16 @@ def upgrade() -> None:
         sa.Column("dependencies", sa.ARRAY(sa.Uuid()), nullable=False),
         sa.Column("dependents", sa.ARRAY(sa.Uuid()), nullable=False),
         sa.Column("unmet", sa.Integer(), nullable=False),
-        sa.Column("ready_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("queued_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("not_before", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("dispatches", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("timeout_s", sa.Double(), nullable=True),
+        sa.Column("retry_policy", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("max_attempts", sa.Integer(), nullable=False),
         sa.Column("attempt", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("claim", sa.Uuid(), nullable=True),
-        sa.Column("worker", sa.Text(), nullable=True),
+        sa.Column("worker", sa.Uuid(), nullable=True),
         sa.Column("lease_expires_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("not_before", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("dispatched_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("dispatches", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("start_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("end_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("duration_ms", sa.Double(), nullable=True),
@@ -140,8 +157,13 @@ def upgrade() -> None:
             "(status IN ('completed', 'failed', 'skipped', 'cancelled')) = (end_time IS NOT NULL)",
             name=op.f("ck_satellites_finished_has_end"),
         ),
+        sa.CheckConstraint(
+            "queued_at IS NULL OR (status = 'pending' AND unmet = 0 AND not_before IS NULL)",
+            name=op.f("ck_satellites_queued_is_ready"),
+        ),
         sa.CheckConstraint("status <> 'failed' OR error IS NOT NULL", name=op.f("ck_satellites_failed_has_error")),
         sa.CheckConstraint("status <> 'running' OR claim IS NOT NULL", name=op.f("ck_satellites_running_has_claim")),
+        sa.CheckConstraint("attempt <= max_attempts", name=op.f("ck_satellites_attempt_within_policy")),
         sa.CheckConstraint(
             "unmet BETWEEN 0 AND cardinality(dependencies)", name=op.f("ck_satellites_unmet_within_dependencies")
         ),
@@ -151,6 +173,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_satellites")),
         sa.UniqueConstraint("execution_id", "name", name=op.f("uq_satellites_execution_id_name")),
         postgresql_with={"fillfactor": "70"},
+    )
+    op.create_index(
+        "ix_satellites_ready",
+        "satellites",
+        ["queue", "queued_at"],
+        unique=False,
+        postgresql_where=sa.text("queued_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_satellites_running", "satellites", ["worker"], unique=False, postgresql_where=sa.text("status = 'running'")
+    )
+    op.create_index(
+        "ix_satellites_waiting",
+        "satellites",
+        ["not_before"],
+        unique=False,
+        postgresql_where=sa.text("not_before IS NOT NULL"),
     )
     op.create_table(
         "logs",
@@ -172,10 +211,14 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index(op.f("ix_logs_satellite_id_id"), table_name="logs")
     op.drop_table("logs")
+    op.drop_index("ix_satellites_waiting", table_name="satellites", postgresql_where=sa.text("not_before IS NOT NULL"))
+    op.drop_index("ix_satellites_running", table_name="satellites", postgresql_where=sa.text("status = 'running'"))
+    op.drop_index("ix_satellites_ready", table_name="satellites", postgresql_where=sa.text("queued_at IS NOT NULL"))
     op.drop_table("satellites")
     op.drop_table("events")
     op.drop_table("workers")
     op.drop_table("satellite_types")
+    op.drop_table("probes")
     op.drop_index(op.f("ix_executions_status_id"), table_name="executions")
     op.drop_index(op.f("ix_executions_project_id"), table_name="executions")
     op.drop_index(op.f("ix_executions_cluster_id_id"), table_name="executions")

@@ -1,0 +1,131 @@
+"""Leases: which worker holds which attempt, whether it lives, and what becomes of its attempts when it does not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, func, or_, select, text
+
+from state_manager.store.tables import satellites, workers
+from state_manager.store.transitions import Settled, as_settled, outcome_json
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy import ColumnElement, Engine, RowMapping
+
+    from state_manager.store.transitions import Outcome
+
+GRACE_AFTER_START = timedelta(seconds=5)
+"""After a start of PostgreSQL nobody counts as lost for so long: workers need a moment to come back."""
+
+_EXPIRE = text("SELECT * FROM expire(CAST(:outcomes AS json), :lease_over, :max_concurrent, :now)")
+_GRACE_IS_OVER = text("SELECT pg_postmaster_start_time() < clock_timestamp() - CAST(:grace AS interval)")
+_SILENT = text("""
+    SELECT w.id, w.session_pid, w.session_start FROM workers w
+    WHERE w.session_pid IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_stat_activity a WHERE a.pid = w.session_pid AND a.backend_start = w.session_start
+    )
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A worker, and the session with PostgreSQL that it registered last."""
+
+    worker: UUID
+    pid: int
+    started: datetime
+
+
+def grace_is_over(engine: Engine) -> bool:
+    """Tell whether PostgreSQL has been up for long enough to believe that who is missing is lost."""
+    with engine.connect() as connection:
+        return bool(connection.execute(_GRACE_IS_OVER, {"grace": GRACE_AFTER_START}).scalar_one())
+
+
+def silent_sessions(engine: Engine) -> set[Session]:
+    """Look for workers whose session is gone; who is missing at two looks, with no newer session, is lost."""
+    with engine.connect() as connection:
+        return {Session(*row) for row in connection.execute(_SILENT)}
+
+
+def children_of(engine: Engine, parent: UUID, pid: int) -> list[UUID]:
+    """Find the worker that was a process's child with this pid."""
+    with engine.connect() as connection:
+        query = select(workers.c.id).where(workers.c.parent == parent, workers.c.pid == pid)
+        return list(connection.execute(query).scalars())
+
+
+def held_by(engine: Engine, lost: Collection[UUID]) -> Sequence[RowMapping]:
+    """Read the attempts that these workers hold."""
+    return _running(engine, satellites.c.worker.in_(lost))
+
+
+def overdue(engine: Engine, limit: int, now: datetime | None = None) -> Sequence[RowMapping]:
+    """Read attempts whose lease is over, at most `limit` of them."""
+    moment = func.clock_timestamp() if now is None else now
+    return _running(engine, satellites.c.lease_expires_at <= moment, limit)
+
+
+def expire(
+    engine: Engine,
+    outcomes: Sequence[Outcome],
+    *,
+    lease_over: bool,
+    max_concurrent: int,
+    now: datetime | None = None,
+) -> Settled:
+    """Count attempts of one execution as failed: of a worker known to be dead, or whose lease is over still."""
+    document = json.dumps([outcome_json(outcome) for outcome in outcomes])
+    with engine.connect() as connection:
+        row = connection.execute(
+            _EXPIRE,
+            {"outcomes": document, "lease_over": lease_over, "max_concurrent": max_concurrent, "now": now},
+        ).one()
+    return as_settled(row)
+
+
+def strike_off(engine: Engine, lost: Collection[UUID]) -> None:
+    """Remove workers that are lost from the list."""
+    with engine.connect() as connection:
+        connection.execute(delete(workers).where(workers.c.id.in_(lost)))
+
+
+def strike_off_silent(engine: Engine, silent_for: timedelta) -> None:
+    """Remove workers that have not renewed for so long, and hold nothing."""
+    holding = select(satellites.c.worker).where(satellites.c.status == "running", satellites.c.worker.is_not(None))
+    with engine.connect() as connection:
+        connection.execute(
+            delete(workers)
+            .where(workers.c.renewed_at < func.clock_timestamp() - silent_for)
+            .where(or_(workers.c.session_pid.is_(None), workers.c.id.not_in(holding)))
+        )
+
+
+def _running(engine: Engine, which: ColumnElement[bool], limit: int | None = None) -> Sequence[RowMapping]:
+    past_its_time = func.clock_timestamp() >= satellites.c.start_time + func.make_interval(
+        0, 0, 0, 0, 0, 0, satellites.c.timeout_s
+    )
+    query = (
+        select(
+            satellites.c.id,
+            satellites.c.execution_id,
+            satellites.c.claim,
+            satellites.c.attempt,
+            satellites.c.retry_policy,
+            satellites.c.max_attempts,
+            satellites.c.timeout_s,
+            func.coalesce(past_its_time, False).label("past_its_time"),
+        )
+        .where(satellites.c.status == "running", which)
+        .order_by(satellites.c.execution_id)
+        .limit(limit)
+    )
+    with engine.connect() as connection:
+        return connection.execute(query).mappings().all()

@@ -1,0 +1,83 @@
+"""What the reconciler finds to mend: messages that are due or lost, queues to probe, the count of admission."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select, text, update
+
+from state_manager.store.tables import probes, satellites
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy import Engine
+
+_FIRE_DUE = text("SELECT id, execution_id, queue, dispatches FROM fire_due(:limit, :now)")
+_SEND_AGAIN = text("SELECT id, execution_id, queue, dispatches FROM send_again(:queue, :before, :limit)")
+_DUE_PROBES = text("SELECT queue, sent_at FROM due_probes(:now)")
+_REPAIR = text("SELECT repair_admission(:max_concurrent)")
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A ready satellite without a message; `dispatches` counts the messages that it had before."""
+
+    id: UUID
+    execution_id: UUID
+    queue: str
+    dispatches: int
+
+
+def fire_due(engine: Engine, limit: int, now: datetime | None = None) -> list[Unsent]:
+    """Make ready the satellites whose wait is over."""
+    with engine.connect() as connection:
+        return [Unsent(*row) for row in connection.execute(_FIRE_DUE, {"limit": limit, "now": now})]
+
+
+def send_again(engine: Engine, queue: str, before: datetime, limit: int) -> list[Unsent]:
+    """Take the satellites of a queue whose messages are lost: ready since before, and still unclaimed."""
+    with engine.connect() as connection:
+        rows = connection.execute(_SEND_AGAIN, {"queue": queue, "before": before, "limit": limit})
+        return [Unsent(*row) for row in rows]
+
+
+def unsent(engine: Engine, ids: Sequence[UUID]) -> list[Unsent]:
+    """Read what a message for these satellites has to say."""
+    if not ids:
+        return []
+    query = select(satellites.c.id, satellites.c.execution_id, satellites.c.queue, satellites.c.dispatches).where(
+        satellites.c.id.in_(ids)
+    )
+    with engine.connect() as connection:
+        return [Unsent(*row) for row in connection.execute(query)]
+
+
+def queue_later(engine: Engine, ids: Sequence[UUID], seconds: float) -> None:
+    """Count these satellites, where they are ready still, as queued in so many seconds: sending them takes a while."""
+    then = func.clock_timestamp() + timedelta(seconds=seconds)
+    statement = update(satellites).where(satellites.c.id.in_(ids), satellites.c.queued_at.is_not(None))
+    with engine.connect() as connection:
+        connection.execute(statement.values(queued_at=then))
+
+
+def due_probes(engine: Engine, now: datetime | None = None) -> list[tuple[str, datetime]]:
+    """Take the queues that want a probe, with its moment."""
+    with engine.connect() as connection:
+        return [(row.queue, row.sent_at) for row in connection.execute(_DUE_PROBES, {"now": now})]
+
+
+def answer_probe(engine: Engine, queue: str) -> None:
+    """Record that a probe came out of its queue."""
+    with engine.connect() as connection:
+        connection.execute(update(probes).where(probes.c.queue == queue).values(unanswered=0))
+
+
+def repair_admission(engine: Engine, max_concurrent: int) -> list[UUID]:
+    """Set the count of running executions right; return those that were let in."""
+    with engine.connect() as connection:
+        return list(connection.execute(_REPAIR, {"max_concurrent": max_concurrent}).scalar_one())

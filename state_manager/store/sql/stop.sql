@@ -1,0 +1,51 @@
+-- stop: end an execution from outside, as `cancelled` or, past its time, as `failed` with an error. What has not
+-- started and what runs is cancelled with it; the workers that run it are woken, and refused what they report later.
+-- Answers the previous status (null: no such execution), whether this call ended it, and who was let in for it.
+CREATE OR REPLACE FUNCTION stop(
+    p_execution uuid, p_status execution_status, p_error text, p_max_concurrent int, p_now timestamptz DEFAULT NULL,
+    OUT previous execution_status, OUT stopped boolean, OUT admitted uuid[]
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz;
+    v_seq bigint;
+    v_ended uuid[];
+BEGIN
+    admitted := '{}';
+    SELECT e.status, e.seq INTO previous, v_seq FROM executions e WHERE e.id = p_execution FOR NO KEY UPDATE;
+    stopped := coalesce(previous IN ('pending', 'running'), false);
+    IF NOT stopped THEN
+        RETURN;
+    END IF;
+    v_now := coalesce(p_now, clock_timestamp());
+
+    WITH ended AS (
+        UPDATE satellites s
+        SET status = 'cancelled', claim = NULL, lease_expires_at = NULL, not_before = NULL, queued_at = NULL,
+            end_time = v_now
+        WHERE s.execution_id = p_execution AND s.status IN ('pending', 'running')
+        RETURNING s.id, s.ordinal
+    ), told AS (
+        INSERT INTO events (execution_id, seq, satellite_id, kind, status, at)
+        SELECT p_execution, v_seq + row_number() OVER (ORDER BY e.ordinal), e.id, 'cancelled', 'cancelled', v_now
+        FROM ended e
+    )
+    SELECT coalesce(array_agg(e.id), '{}') INTO v_ended FROM ended e;
+    PERFORM satisfy('{}', v_ended, v_now);
+
+    v_seq := v_seq + cardinality(v_ended) + 1;
+    INSERT INTO events (execution_id, seq, kind, status, at, data)
+    VALUES (p_execution, v_seq, p_status::text, p_status::text, v_now,
+            CASE WHEN p_error IS NOT NULL THEN json_build_object('error', p_error) END);
+    UPDATE executions e
+    SET status = p_status, error = p_error, cancelled = e.cancelled + cardinality(v_ended), seq = v_seq,
+        updated_at = v_now, finished_at = v_now
+    WHERE e.id = p_execution;
+    PERFORM pg_notify('interrupt', p_execution::text);
+    IF previous = 'running' THEN
+        UPDATE admission SET running = running - 1;
+        admitted := admit(p_max_concurrent, v_now);
+    END IF;
+END
+$$;

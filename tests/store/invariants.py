@@ -1,0 +1,144 @@
+"""What must hold of an execution's rows at every moment, whatever happened on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from state_manager.states import EXECUTION_MOVES, FINISHED, SATELLITE_MOVES, TERMINAL, RunWhen
+from state_manager.states import ExecutionStatus as E
+from state_manager.states import SatelliteStatus as S
+from state_manager.store.tables import admission, events, executions, satellites
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from sqlalchemy import Engine, RowMapping
+
+
+def assert_sound(engine: Engine, execution_id: UUID) -> None:
+    """Hold an execution's rows and events against each other, all as of one moment."""
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        execution = connection.execute(select(executions).where(executions.c.id == execution_id)).mappings().one()
+        rows = connection.execute(select(satellites).where(satellites.c.execution_id == execution_id)).mappings().all()
+        log = (
+            connection.execute(select(events).where(events.c.execution_id == execution_id).order_by(events.c.seq))
+            .mappings()
+            .all()
+        )
+    by_id = {row["id"]: row for row in rows}
+    _assert_joins_are_right(by_id)
+    _assert_what_is_ready_is_queued(execution, rows)
+    _assert_nothing_outran_its_dependencies(by_id)
+    _assert_outcomes_fit(by_id)
+    _assert_counts_are_right(execution, rows)
+    _assert_log_tells_it_all(execution, by_id, log)
+
+
+def assert_admission_is_right(engine: Engine) -> None:
+    """Hold the counter of running executions against the executions."""
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        counted = connection.execute(select(admission.c.running)).scalar_one()
+        running = connection.execute(select(executions.c.id).where(executions.c.status == E.RUNNING)).all()
+    assert counted == len(running)
+
+
+def _is_satisfied(dependency: RowMapping, run_when: RunWhen) -> bool:
+    if run_when == RunWhen.ALL_DONE:
+        return dependency["status"] in TERMINAL
+    return bool(dependency["status"] == S.COMPLETED)
+
+
+def _assert_joins_are_right(rows: Mapping[UUID, RowMapping]) -> None:
+    for row in rows.values():
+        needs = [rows[one] for one in row["dependencies"]]
+        unmet = [one["name"] for one in needs if not _is_satisfied(one, row["run_when"])]
+        assert row["unmet"] == len(unmet), f"{row['name']} says {row['unmet']}, and waits for {unmet}"
+        assert set(row["dependents"]) == {one["id"] for one in rows.values() if row["id"] in one["dependencies"]}
+
+
+def _assert_what_is_ready_is_queued(execution: RowMapping, rows: Sequence[RowMapping]) -> None:
+    for row in rows:
+        waits = row["status"] == S.PENDING and row["unmet"] == 0 and row["not_before"] is None
+        ready = waits and execution["status"] == E.RUNNING
+        assert (row["queued_at"] is not None) == ready, f"{row['name']} is {'' if ready else 'not '}ready"
+
+
+def _assert_nothing_outran_its_dependencies(rows: Mapping[UUID, RowMapping]) -> None:
+    for row in rows.values():
+        if row["start_time"] is None:
+            assert row["attempt"] == 0
+            continue
+        assert row["unmet"] == 0, f"{row['name']} started with {row['unmet']} unmet"
+        for one in (rows[needed] for needed in row["dependencies"]):
+            assert one["end_time"] <= row["start_time"], f"{row['name']} started before {one['name']} had ended"
+
+
+def _assert_outcomes_fit(rows: Mapping[UUID, RowMapping]) -> None:
+    for row in rows.values():
+        lost = [rows[one]["name"] for one in row["dependencies"] if rows[one]["status"] in TERMINAL - {S.COMPLETED}]
+        if row["reason"] == "upstream":
+            assert lost, f"{row['name']} was skipped, though nothing that it depends on was lost"
+        elif lost and row["run_when"] == RunWhen.ALL_SUCCESS:
+            assert row["status"] in TERMINAL - {S.COMPLETED, S.FAILED}, f"{row['name']} can't run: {lost} did not"
+        if row["status"] in {S.RUNNING, S.COMPLETED, S.FAILED}:
+            assert row["attempt"] >= 1
+            assert row["claim"] is not None
+
+
+def _assert_counts_are_right(execution: RowMapping, rows: Sequence[RowMapping]) -> None:
+    count = Counter(row["status"] for row in rows)
+    assert execution["total"] == len(rows)
+    for status in TERMINAL:
+        assert execution[status] == count[status], f"{execution[status]} {status}, but there are {count[status]}"
+    if execution["status"] == E.PENDING:
+        assert execution["started_at"] is None
+        assert count[S.PENDING] == len(rows)
+    elif execution["status"] == E.RUNNING:
+        assert count[S.PENDING] + count[S.RUNNING] > 0, "nothing is left to do, but the execution has no end"
+    else:
+        assert count[S.PENDING] + count[S.RUNNING] == 0
+        assert execution["finished_at"] >= max(row["end_time"] for row in rows)
+    if execution["status"] in {E.COMPLETED, E.FAILED}:
+        assert (execution["status"] == E.FAILED) == (count[S.FAILED] > 0)
+
+
+def _assert_log_tells_it_all(execution: RowMapping, rows: Mapping[UUID, RowMapping], log: Sequence[RowMapping]) -> None:
+    """Replay the events, each a move that there is, to the very rows that are there."""
+    assert [event["seq"] for event in log] == list(range(1, execution["seq"] + 1))
+    assert (log[0]["kind"], log[0]["status"]) == ("submitted", E.PENDING)
+    told: dict[UUID, dict[str, Any]] = {
+        one: {"status": S.PENDING, "attempt": 0, "start_time": None, "end_time": None, "reason": None} for one in rows
+    }
+    state: dict[str, Any] = {"status": E.PENDING, "started_at": None, "finished_at": None}
+    last = log[0]["at"]
+    for event in log[1:]:
+        assert event["at"] >= last, f"event {event['seq']} is older than the one before"
+        last = event["at"]
+        if event["satellite_id"] is None:
+            status = E(event["status"])
+            assert status in EXECUTION_MOVES[state["status"]], f"{state['status']} > {status}"
+            state["status"] = status
+            state["started_at"] = event["at"] if status == E.RUNNING else state["started_at"]
+            state["finished_at"] = event["at"] if status in FINISHED else None
+        else:
+            assert state["status"] == E.RUNNING, f"event {event['seq']} came while the execution did not run"
+            _replay(told[event["satellite_id"]], event)
+    assert state == {name: execution[name] for name in state}
+    assert told == {one: {name: row[name] for name in told[one]} for one, row in rows.items()}
+
+
+def _replay(told: dict[str, Any], event: RowMapping) -> None:
+    status, data = S(event["status"]), event["data"] or {}
+    assert status in SATELLITE_MOVES[told["status"]], f"event {event['seq']}: {told['status']} > {status}"
+    told["status"] = status
+    told["end_time"] = event["at"] if status in TERMINAL else None
+    told["reason"] = data.get("reason") if status == S.SKIPPED else None
+    if status == S.RUNNING:
+        assert data["attempt"] == told["attempt"] + 1
+        told |= {"attempt": data["attempt"], "start_time": event["at"]}
+    elif status in {S.COMPLETED, S.FAILED}:
+        assert data["attempt"] == told["attempt"], "an outcome of an attempt that is not the last"

@@ -1,0 +1,104 @@
+"""How many executions run at a time, who comes next, and that a submission sent twice is one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from state_manager.errors import KeyReused
+from state_manager.graph import Limits
+from state_manager.store import executions, fleet
+from state_manager.store.fleet import SatelliteType
+from state_manager.submission import Defaults
+from state_manager.submission import submit as submit_cluster
+from tests.factories import NOTHING, chain, front, satellites, submit
+from tests.store.attempts import complete, execution, fail
+from tests.store.invariants import assert_admission_is_right, assert_sound
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from sqlalchemy import Engine
+
+from state_manager.cluster import Cluster
+
+
+def test_executions_beyond_the_limit_wait(engine: Engine) -> None:
+    submitted = [submit(engine, front(1), max_concurrent=2) for _ in range(4)]
+    assert [execution(engine, one)["status"] for one in submitted] == ["running", "running", "pending", "pending"]
+    assert_admission_is_right(engine)
+
+
+def test_settle_that_ends_one_admits_the_one_that_waited_longest(engine: Engine) -> None:
+    first, second, third = (submit(engine, front(1), max_concurrent=1) for _ in range(3))
+    assert complete(engine, first, "s0", max_concurrent=1).admitted == (second.execution_id,)
+    assert complete(engine, second, "s0", max_concurrent=1).admitted == (third.execution_id,)
+    assert complete(engine, third, "s0", max_concurrent=1).admitted == ()
+    for one in (first, second, third):
+        assert_sound(engine, one.execution_id)
+    assert_admission_is_right(engine)
+
+
+def test_failed_execution_makes_room_too(engine: Engine) -> None:
+    first = submit(engine, front(1), max_concurrent=1)
+    second = submit(engine, front(1), max_concurrent=1)
+    fail(engine, first, "s0")
+    assert execution(engine, second)["status"] == "running"
+    assert_admission_is_right(engine)
+
+
+def test_settle_that_ends_nothing_admits_nobody(engine: Engine) -> None:
+    first = submit(engine, chain(2), max_concurrent=1)
+    submit(engine, front(1), max_concurrent=1)
+    assert complete(engine, first, "s0", max_concurrent=1).admitted == ()
+
+
+def test_raised_limit_lets_in_as_many_as_there_is_room_for(engine: Engine) -> None:
+    first, *waiting = [submit(engine, front(1), max_concurrent=1) for _ in range(4)]
+    assert complete(engine, first, "s0", max_concurrent=2).admitted == tuple(one.execution_id for one in waiting[:2])
+    assert_admission_is_right(engine)
+
+
+def test_lowered_limit_admits_nobody_until_there_is_room(engine: Engine) -> None:
+    running = [submit(engine, front(1), max_concurrent=3) for _ in range(3)]
+    waiting = submit(engine, front(1), max_concurrent=1)
+    assert complete(engine, running[0], "s0", max_concurrent=1).admitted == ()
+    assert complete(engine, running[1], "s0", max_concurrent=1).admitted == ()
+    assert complete(engine, running[2], "s0", max_concurrent=1).admitted == (waiting.execution_id,)
+
+
+def test_same_key_gives_the_same_execution(engine: Engine) -> None:
+    first = submit(engine, front(1), key="k")
+    again = submit(engine, front(1), key="k")
+    assert (first.receipt.created, again.receipt.created) == (True, False)
+    assert again.execution_id == first.execution_id
+    assert len(executions.find(engine, executions.Filter())) == 1
+    assert_admission_is_right(engine)
+
+
+def test_key_of_another_project_is_another_key(engine: Engine) -> None:
+    ours = submit(engine, front(1), key="k", project="ours")
+    theirs = submit(engine, front(1), key="k", project="theirs")
+    assert theirs.receipt.created
+    assert theirs.execution_id != ours.execution_id
+
+
+def test_submissions_without_a_key_are_never_the_same(engine: Engine) -> None:
+    assert submit(engine, front(1)).execution_id != submit(engine, front(1)).execution_id
+
+
+def test_key_that_comes_back_with_another_document_is_refused(engine: Engine) -> None:
+    fleet.register_types(engine, [SatelliteType(NOTHING, "satellites")])
+    cluster = Cluster("test/cluster", satellites(front(1)))
+
+    def submit_document(document: dict[str, object]) -> UUID:
+        submitted = submit_cluster(
+            engine, cluster, document, idempotency_key="k", limits=Limits(), max_concurrent=1, defaults=Defaults()
+        )
+        return submitted.execution_id
+
+    first = submit_document({"a": 1, "b": [2]})
+    assert submit_document({"b": [2], "a": 1}) == first
+    with pytest.raises(KeyReused, match="'k' was used for another document"):
+        submit_document({"a": 2, "b": [2]})

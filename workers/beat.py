@@ -1,0 +1,39 @@
+"""Celery beat turns the reconciler: `celery -A workers beat`. It works in its own process, not through a queue."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from celery.beat import Scheduler
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy.exc import OperationalError
+
+from state_manager.config import settings
+from state_manager.reconciler import Reconciler
+from workers import dispatch, process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+
+class ReconcilerScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
+    """A scheduler whose every tick is a round of the reconciler."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._reconciler = Reconciler(process.engine(), dispatch, max_concurrent=settings().max_concurrent_executions)
+
+    def tick(self, *_: Callable[..., Any], **__: Any) -> float:
+        """Run one round; return the seconds until the next."""
+        try:
+            found = +self._reconciler.run_once()
+        except (OperationalError, BrokerError) as error:
+            _log.warning("this round is left unfinished: %s", error)
+        else:
+            found.pop("probed", None)
+            if found:
+                _log.info("mended: %s", ", ".join(f"{count} {what}" for what, count in found.items()))
+        return settings().reconcile_interval_s

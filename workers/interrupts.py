@@ -1,0 +1,171 @@
+"""Interrupting a satellite that is past its time or cancelled, and only while it is in its own code.
+
+In the main thread (prefork, solo) a signal does it, which also ends a blocking system call; in a threads pool an
+asynchronous exception, at the thread's next bytecode. An `async` satellite's task is cancelled instead. While one
+of our own calls is under way (`shielded`) nothing is raised: an exception in the middle of a database call would
+ruin the connection. What came meanwhile is raised when that call returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import signal
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+SIGNAL = signal.SIGUSR2
+
+
+class Reason(StrEnum):
+    """Why a satellite is interrupted."""
+
+    TIMEOUT = "timeout"
+    """It is past its `timeout`."""
+    TAKEN_AWAY = "taken_away"
+    """The attempt is no longer this worker's: it was cancelled, or counted as lost."""
+
+
+class Interrupted(BaseException):
+    """Raised inside a satellite that has to end. No `Exception`, so that a satellite's own handlers let it pass."""
+
+
+class Interruptible:
+    """One run of a satellite's code, from another thread's point of view."""
+
+    def __init__(self) -> None:
+        self.reason: Reason | None = None
+        self.delivered = False
+        self._thread = threading.current_thread()
+        self._in_main_thread = self._thread is threading.main_thread()
+        self._exposed = False
+        self._task: asyncio.Task[Any] | None = None
+        self._lock = threading.Lock()
+
+    def interrupt(self, reason: Reason) -> None:
+        """Ask the satellite to end, from another thread, and again until it is `delivered`. The first reason stays.
+
+        A signal that comes just before a blocking system call does not end it: only the next one does.
+        """
+        with self._lock:
+            self.reason = self.reason or reason
+            if not self._exposed or self.delivered:
+                return
+            if self._task is not None:
+                self.delivered = True
+                self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+            elif self._in_main_thread:
+                signal.pthread_kill(self._ident, SIGNAL)
+            else:
+                self.delivered = True
+                self._set_asynchronous(ctypes.py_object(Interrupted))
+
+    @contextmanager
+    def exposed(self) -> Iterator[None]:
+        """Let interruptions into this block."""
+        self._exposed = True
+        try:
+            self.raise_if_asked()
+            yield
+        finally:
+            self._close()
+
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """Keep interruptions out of this block; one that comes meanwhile is raised at its end."""
+        was_exposed, self._exposed = self._exposed, False
+        try:
+            yield
+        finally:
+            self._exposed = was_exposed
+        if was_exposed:
+            self.raise_if_asked()
+
+    def raise_if_asked(self) -> None:
+        """Raise what was asked for, once, where interruptions are let in: what cleans up after it is let be."""
+        if self._exposed and self.reason is not None and not self.delivered:
+            self.delivered = True
+            raise Interrupted(self.reason)
+
+    def _close(self) -> None:
+        """Let nothing in any more; an asynchronous exception that was set but did not come yet is taken back."""
+        while True:
+            try:
+                with self._lock:
+                    self._exposed = False
+                    if not self._in_main_thread:
+                        self._set_asynchronous(None)
+            except Interrupted:  # it came just now
+                continue
+            return
+
+    def _set_asynchronous(self, error: ctypes.py_object[type[Interrupted]] | None) -> None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._ident), error)
+
+    @property
+    def _ident(self) -> int:
+        return self._thread.ident or 0  # it has started: it made us
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run an `async` satellite so that an interruption cancels its task."""
+
+        async def supervised() -> Any:
+            with self._lock:
+                self._task = asyncio.current_task()
+            try:
+                return await coroutine
+            except asyncio.CancelledError:
+                if self.reason is None:
+                    raise
+                raise Interrupted(self.reason) from None
+            finally:
+                with self._lock:
+                    self._task = None
+
+        return asyncio.run(supervised())
+
+
+_current: ContextVar[Interruptible | None] = ContextVar("interruptible", default=None)
+_main_thread: list[Interruptible] = []
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruptible]:
+    """Make what runs in this block interruptible, where it exposes itself."""
+    run = Interruptible()
+    token = _current.set(run)
+    if run._in_main_thread:  # noqa: SLF001
+        _main_thread.append(run)
+    try:
+        yield run
+    finally:
+        if run in _main_thread:
+            _main_thread.remove(run)
+        _current.reset(token)
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Keep interruptions out of one of our own calls, which a satellite makes."""
+    run = _current.get()
+    if run is None:
+        yield
+    else:
+        with run.shielded():
+            yield
+
+
+def install() -> None:
+    """Listen to the signal in this process, whose main thread runs satellites."""
+    signal.signal(SIGNAL, _on_signal)
+
+
+def _on_signal(*_: object) -> None:
+    for run in _main_thread:
+        run.raise_if_asked()

@@ -1,0 +1,30 @@
+"""Waiting for PostgreSQL to come back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import tenacity
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+PATIENCE_S = 600
+"""So long a worker waits with what it has; after that others will have taken it over."""
+
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+"""What SQLAlchemy raises when the database does not answer, or went away in the middle of an answer."""
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """Call until the database answers. The call must be safe to repeat: its last answer may have been lost."""
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(DATABASE_AWAY),
+        wait=tenacity.wait_random_exponential(0.05, max=2),
+        stop=tenacity.stop_after_delay(PATIENCE_S),
+        reraise=True,
+    )(call)

@@ -1,0 +1,43 @@
+"""The parent's view of a message: notices when the child that ran it is gone."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from billiard.exceptions import WorkerLostError
+from celery.worker.request import Request
+
+from state_manager.config import settings
+from state_manager.reconciler import Reconciler
+from state_manager.store import leases
+from workers import dispatch, process
+from workers.patience import DATABASE_AWAY
+
+if TYPE_CHECKING:
+    from billiard.einfo import ExceptionInfo
+
+_log = logging.getLogger(__name__)
+
+
+class SatelliteRequest(Request):  # type: ignore[misc]  # celery has no types
+    """A request whose child's attempts are taken back at once when the child dies."""
+
+    def on_failure(self, exc_info: ExceptionInfo, *args: Any, **kwargs: Any) -> None:
+        """Take back what a dead child held, then do as Celery does."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps what crossed a pipe
+        if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt) and self.worker_pid:
+            try:
+                expire_child(self.worker_pid, str(error).partition(" Job:")[0])
+            except DATABASE_AWAY as away:  # the reconciler will find its session gone
+                _log.warning("the attempts of child %d stay for the reconciler: %s", self.worker_pid, away)
+        super().on_failure(exc_info, *args, **kwargs)
+
+
+def expire_child(pid: int, why: str) -> None:
+    """Count the attempts that a dead child of this process held as failed, and forget the child."""
+    here = process.here()
+    lost = leases.children_of(here.engine, here.id, pid)
+    reconciler = Reconciler(here.engine, dispatch, settings().max_concurrent_executions)
+    reconciler.expire(leases.held_by(here.engine, lost), why, lease_over=False)
+    leases.strike_off(here.engine, lost)
