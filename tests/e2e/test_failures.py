@@ -14,7 +14,7 @@ FAIL = "satellite/test/fail"
 
 
 def one(name: str, uses: str = ECHO, *dependencies: str, **fields: Any) -> dict[str, Any]:
-    return {"name": name, "uses": uses, "dependencies": list(dependencies), **fields}
+    return {"name": name, "uses": uses, "dependencies": list(dependencies), "retries": 0, **fields}
 
 
 def test_failure_skips_descendants_and_leaves_independent_branches_running(system: System) -> None:

@@ -38,7 +38,7 @@ def test_flower_shows_tasks_by_satellite_id_and_failures_as_failures(system: Sys
         return system.wait(
             system.submit(
                 {"name": "good", "uses": ECHO},
-                {"name": "bad", "uses": "satellite/test/fail", "dependencies": ["good"]},
+                {"name": "bad", "uses": "satellite/test/fail", "dependencies": ["good"], "retries": 0},
                 {"name": "part-1", "uses": ECHO, "dependencies": ["good"]},
                 {"name": "part-2", "uses": ECHO, "dependencies": ["good"]},
                 {"name": "join", "uses": ECHO, "dependencies": ["part-1", "part-2"]},

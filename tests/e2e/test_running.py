@@ -73,7 +73,7 @@ def test_every_pool_runs_satellites_sync_and_async(postgres: str, template: str,
             system.submit(
                 {"name": "a", "uses": "satellite/test/asynchronous"},
                 {"name": "t", "uses": "satellite/test/talk"},
-                {"name": "f", "uses": "satellite/test/fail"},
+                {"name": "f", "uses": "satellite/test/fail", "retries": 0},
                 *({"name": f"b{at}", "uses": ECHO, "dependencies": ["a"]} for at in range(10)),
                 {"name": "c", "uses": "satellite/test/asynchronous", "dependencies": [f"b{at}" for at in range(10)]},
             )
