@@ -1,0 +1,118 @@
+"""What is killed, flushed or stopped on the way costs time, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+from tests.conftest import fresh_database, fresh_redis
+from tests.store.invariants import assert_admission_is_right
+from tests.system import System
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ECHO = "satellite/exospherehost/echo"
+
+
+@pytest.fixture
+def system(postgres: str, template: str) -> Iterator[System]:
+    with (
+        fresh_database(postgres, template) as database_uri,
+        fresh_redis() as redis_uri,
+        System(database_uri, redis_uri) as system,
+    ):
+        system.start_beat()
+        system.start_api()
+        yield system
+
+
+def chain(length: int, seconds: float = 0.05) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": f"link-{at}",
+            "uses": "satellite/exospherehost/sleep",
+            "config": {"seconds": seconds},
+            "dependencies": [f"link-{at - 1}"] if at else [],
+        }
+        for at in range(length)
+    ]
+
+
+@pytest.mark.parametrize("how", ["kill", "exit", "segfault"])
+def test_satellite_that_kills_its_process_runs_again_and_takes_nobody_along(system: System, how: str) -> None:
+    system.start_worker()
+
+    execution = system.wait(
+        system.submit(
+            {"name": "dies", "uses": "satellite/test/die", "config": {"how": how}},
+            {"name": "after", "uses": ECHO, "dependencies": ["dies"]},
+            *({"name": f"beside-{at}", "uses": ECHO} for at in range(10)),
+        )
+    )
+
+    assert execution["status"] == "completed"
+    assert system.satellite(execution["execution_id"], "dies")["attempt"] == 2
+
+
+def test_satellite_that_always_kills_its_process_fails_after_its_last_attempt(system: System) -> None:
+    system.start_worker()
+
+    execution = system.wait(
+        system.submit({"name": "dies", "uses": "satellite/test/die", "config": {"deaths": 99}, "retries": 1})
+    )
+
+    satellite = system.satellite(execution["execution_id"], "dies")
+    assert (satellite["status"], satellite["error_kind"], satellite["attempt"]) == ("failed", "worker_lost", 2)
+    assert "lost" in satellite["error"]
+
+
+def test_killed_worker_is_replaced_by_another_that_lives(system: System) -> None:
+    first, _ = system.start_worker(), system.start_worker()
+    executions = [system.submit(*chain(20)) for _ in range(4)]
+    until(lambda: system.execution(executions[0])["progress"]["completed_satellites"] >= 3)
+
+    first.kill_group()
+
+    assert all(system.wait(one)["status"] == "completed" for one in executions)
+    assert_admission_is_right(system.engine)
+
+
+def test_flushed_redis_loses_nothing(system: System) -> None:
+    system.start_worker()
+    executions = [system.submit(*chain(5, 0.01)) for _ in range(30)]
+    until(lambda: system.execution(executions[0])["progress"]["completed_satellites"] >= 1)
+
+    redis.Redis.from_url(system.redis_uri).flushall()
+
+    assert all(system.wait(one)["status"] == "completed" for one in executions)
+
+
+def test_worker_that_was_stopped_past_its_lease_is_refused(system: System, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    system.start_worker("-P", "solo", LEASE_SECONDS="2")
+    execution_id = system.submit(
+        {
+            "name": "long",
+            "uses": "satellite/test/stubborn",
+            "config": {"how": "asks", "seconds": 1, "mark": str(mark)},
+        }
+    )
+    pid = int(until(lambda: mark.exists() and mark.read_text().split())[0])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        system.start_worker()
+        until(lambda: system.satellite(execution_id, "long")["attempt"] == 2)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    execution = system.wait(execution_id)
+
+    assert execution["status"] == "completed"
+    assert system.satellite(execution_id, "long")["attempt"] == 2
