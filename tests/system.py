@@ -6,20 +6,33 @@ import json
 import socket
 import urllib.error
 import urllib.request
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from state_manager.store import fleet
 from state_manager.store.engine import connect
+from tests.conftest import fresh_database, fresh_redis
 from tests.processes import Process, python
 from tests.waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
 
 FINISHED = {"completed", "failed", "cancelled"}
+
+
+@contextmanager
+def fresh_system(postgres: str, template: str, **environment: str) -> Iterator[System]:
+    """Yield a system with a database and a Redis of its own, none of whose parts is started yet."""
+    with (
+        fresh_database(postgres, template) as database_uri,
+        fresh_redis() as redis_uri,
+        System(database_uri, redis_uri, **environment) as system,
+    ):
+        yield system
 
 
 def free_port() -> int:

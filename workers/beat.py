@@ -6,12 +6,11 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from celery.beat import Scheduler
-from kombu.exceptions import OperationalError as BrokerError
-from sqlalchemy.exc import OperationalError
 
 from state_manager.config import settings
 from state_manager.reconciler import Reconciler
 from workers import dispatch, process
+from workers.patience import DATABASE_AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +29,7 @@ class ReconcilerScheduler(Scheduler):  # type: ignore[misc]  # celery has no typ
         """Run one round; return the seconds until the next."""
         try:
             found = +self._reconciler.run_once()
-        except (OperationalError, BrokerError) as error:
+        except DATABASE_AWAY as error:
             _log.warning("this round is left unfinished: %s", error)
         else:
             found.pop("probed", None)

@@ -41,7 +41,7 @@ def start(execution_id: UUID, nodes: Mapping[UUID, Node]) -> None:
     """Send what a new execution begins with. Raises what the broker raises: it is the caller who waits for it."""
     ready = [node.id for node in nodes.values() if not node.dependencies]
     if len(ready) > WIDE_FRONT:
-        app.send_task(DISPATCH_EXECUTION, (str(execution_id),), root_id=str(execution_id), ignore_result=True)
+        _hand_over(execution_id)
     else:
         _send(execution_id, nodes, ready)
 
@@ -75,7 +75,7 @@ def send_again(unsent: Sequence[Unsent]) -> None:
 def hand_over(execution_id: UUID) -> None:
     """Ask a worker to send whatever is ready in this execution."""
     with a_broker_that_may_be_away():
-        app.send_task(DISPATCH_EXECUTION, (str(execution_id),), root_id=str(execution_id), ignore_result=True)
+        _hand_over(execution_id)
 
 
 def probe(queue: str, sent_at: datetime) -> None:
@@ -91,6 +91,10 @@ def a_broker_that_may_be_away() -> Iterator[None]:
         yield
     except (BrokerError, RedisError, OSError) as error:
         _log.warning("not sent, the broker is away: %s", error)
+
+
+def _hand_over(execution_id: UUID) -> None:
+    app.send_task(DISPATCH_EXECUTION, (str(execution_id),), root_id=str(execution_id), ignore_result=True)
 
 
 def _send(execution_id: UUID, nodes: Mapping[UUID, Node], ready: Sequence[UUID]) -> None:

@@ -146,7 +146,7 @@ class Keeper:
                 if woken or time.monotonic() >= due:
                     self._renew(connection)
                     due = time.monotonic() + self._renew_every_s
-            except psycopg.OperationalError as error:
+            except psycopg.Error as error:
                 _log.warning("the lease thread lost the database: %s", error)
                 connection, due = self._connect(), 0.0
             self._end_the_late()

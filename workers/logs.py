@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from threading import Lock, Timer
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import OperationalError
-
 from state_manager.store.satellites import LogRecord, write_logs
 from workers.interrupts import shielded
+from workers.patience import DATABASE_AWAY
 from workers.process import engine
 
 if TYPE_CHECKING:
@@ -64,8 +63,8 @@ class LogBuffer:
                 return
             try:
                 write_logs(engine(), self._records)
-            except OperationalError as error:
-                logging.getLogger(__name__).warning("log lines kept back, the database is away: %s", error.orig)
+            except DATABASE_AWAY as error:
+                logging.getLogger(__name__).warning("log lines kept back, the database is away: %s", error)
             else:
                 self._records = []
 

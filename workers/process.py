@@ -35,7 +35,7 @@ class Process:
         uri = settings().database_uri
         if uri is None:
             raise SystemExit("DATABASE_URI is not set: there is nowhere to record what is done")
-        return connect(uri)
+        return connect(uri, pool_size=settings().database_pool_size)
 
 
 _here: list[Process] = []

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, create_engine, text
 SOCKET_TIMEOUT_S = 5
 
 
-def connect(database_uri: str, *, pool_size: int = 5) -> Engine:
+def connect(database_uri: str, *, pool_size: int = 10) -> Engine:
     """Open a pool of autocommitting connections: each transition is one statement, one round trip, one commit.
 
     Connections are made when first used, so an engine may be built while the database is away.
@@ -17,7 +17,7 @@ def connect(database_uri: str, *, pool_size: int = 5) -> Engine:
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,  # an error's text goes to the log, and the parameters are clients' documents
         pool_size=pool_size,
-        max_overflow=pool_size,
+        max_overflow=0,
         connect_args={
             "connect_timeout": SOCKET_TIMEOUT_S,
             "application_name": "exosphere",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, text
 
@@ -170,10 +170,3 @@ def count_by_status(engine: Engine) -> dict[ExecutionStatus, int]:
     query = select(executions.c.status, func.count()).group_by(executions.c.status)
     with engine.connect() as connection:
         return dict(connection.execute(query).all())
-
-
-def definition(engine: Engine, execution_id: UUID) -> Any:
-    """Read the document that was submitted."""
-    query = select(executions.c.definition).where(executions.c.id == execution_id)
-    with engine.connect() as connection:
-        return connection.execute(query).scalar_one_or_none()

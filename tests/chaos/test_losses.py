@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from tests.conftest import fresh_database, fresh_redis
 from tests.store.invariants import assert_admission_is_right
-from tests.system import System
+from tests.system import System, fresh_system
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -23,11 +22,7 @@ ECHO = "satellite/exospherehost/echo"
 
 @pytest.fixture
 def system(postgres: str, template: str) -> Iterator[System]:
-    with (
-        fresh_database(postgres, template) as database_uri,
-        fresh_redis() as redis_uri,
-        System(database_uri, redis_uri) as system,
-    ):
+    with fresh_system(postgres, template) as system:
         system.start_beat()
         system.start_api()
         yield system

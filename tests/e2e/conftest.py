@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import fresh_database, fresh_redis
-from tests.system import System
+from tests.system import System, fresh_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,11 +15,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def system(postgres: str, template: str) -> Iterator[System]:
     """Yield a running system."""
-    with (
-        fresh_database(postgres, template) as database_uri,
-        fresh_redis() as redis_uri,
-        System(database_uri, redis_uri) as system,
-    ):
+    with fresh_system(postgres, template) as system:
         system.start_worker()
         system.start_beat()
         system.start_api()

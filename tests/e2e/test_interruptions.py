@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import fresh_database, fresh_redis
-from tests.system import System
+from tests.system import System, fresh_system
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -109,11 +108,7 @@ def test_clusters_timeout_fails_it_and_stops_what_runs(system: System, tmp_path:
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])
 def test_other_pools_interrupt_too(postgres: str, template: str, tmp_path: Path, pool: str) -> None:
-    with (
-        fresh_database(postgres, template) as database_uri,
-        fresh_redis() as redis_uri,
-        System(database_uri, redis_uri) as system,
-    ):
+    with fresh_system(postgres, template) as system:
         system.start_worker("-P", pool)
         system.start_beat()
         system.start_api()

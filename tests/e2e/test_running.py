@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import fresh_database, fresh_redis
-from tests.system import System
+from tests.conftest import fresh_database
+from tests.system import System, fresh_system
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -61,11 +61,7 @@ def test_resource_usage_is_that_of_the_satellite(system: System) -> None:
 
 @pytest.mark.parametrize("pool", ["threads", "solo", "prefork"])
 def test_every_pool_runs_satellites_sync_and_async(postgres: str, template: str, pool: str) -> None:
-    with (
-        fresh_database(postgres, template) as database_uri,
-        fresh_redis() as redis_uri,
-        System(database_uri, redis_uri) as system,
-    ):
+    with fresh_system(postgres, template) as system:
         system.start_worker("-P", pool)
         system.start_api()
 
@@ -88,11 +84,7 @@ def test_every_pool_runs_satellites_sync_and_async(postgres: str, template: str,
 
 
 def test_satellite_with_a_queue_of_its_own_waits_for_a_worker_of_that_queue(postgres: str, template: str) -> None:
-    with (
-        fresh_database(postgres, template) as database_uri,
-        fresh_redis() as redis_uri,
-        System(database_uri, redis_uri) as system,
-    ):
+    with fresh_system(postgres, template) as system:
         system.start_worker("-Q", "satellites")
         system.start_api()
         execution_id = system.submit(
@@ -134,11 +126,7 @@ def test_installed_packages_bring_satellites_by_their_entry_point(postgres: str,
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: starlight\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[exospherehost.satellites]\nstarlight = starlight\n")
-    with (
-        fresh_database(postgres, template) as database_uri,
-        fresh_redis() as redis_uri,
-        System(database_uri, redis_uri, PYTHONPATH=str(tmp_path)) as system,
-    ):
+    with fresh_system(postgres, template, PYTHONPATH=str(tmp_path)) as system:
         system.start_worker()
         system.start_api()
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from state_manager.states import SatelliteStatus
 from state_manager.store import transitions
@@ -78,3 +78,16 @@ def execution(engine: Engine, submitted: Submitted) -> RowMapping:
     query = select(executions).where(executions.c.id == submitted.execution_id)
     with engine.connect() as connection:
         return connection.execute(query).mappings().one()
+
+
+def take_away(engine: Engine, satellite_id: object) -> None:
+    """Take an attempt from its worker, as an expired lease will."""
+    with engine.connect() as connection:
+        connection.execute(
+            update(satellites)
+            .where(satellites.c.id == satellite_id)
+            .values(status=SatelliteStatus.PENDING, claim=None, lease_expires_at=None, queued_at=func.clock_timestamp())
+        )
+        assert (
+            connection.execute(select(satellites.c.status).where(satellites.c.id == satellite_id)).scalar() == "pending"
+        )

@@ -21,7 +21,6 @@ DECLARE
     v_skipped uuid[] := '{}';
     v_cancelled uuid[] := '{}';
     v_repeated uuid[];
-    v_unblocked uuid[];
 BEGIN
     admitted := '{}';
     -- First the lock, alone: the statements after it see whatever a rival committed while we waited.
@@ -41,7 +40,8 @@ BEGIN
         WHERE s.execution_id = v_execution.id AND s.status = 'running' AND s.claim = o.claim
     ), recorded AS (
         UPDATE satellites s
-        SET status = CASE WHEN o.again THEN 'pending' ELSE o.status END, output = o.output, output_bytes = coalesce(o.output_bytes, 0),
+        SET status = CASE WHEN o.again THEN 'pending' ELSE o.status END,
+            output = o.output, output_bytes = coalesce(o.output_bytes, 0),
             error = o.error, error_kind = o.error_kind, traceback = o.traceback,
             duration_ms = o.duration_ms, resource_usage = o.resource_usage,
             end_time = CASE WHEN NOT o.again THEN v_now END, lease_expires_at = NULL,
