@@ -65,4 +65,4 @@ class LateOutcome(StateManagerError):
 
 
 class StoreUnavailable(StateManagerError):
-    """The database does not answer."""
+    """The database does not answer. What was asked may have been done: send it again with its Idempotency-Key."""

@@ -10,26 +10,50 @@ from __future__ import annotations
 import os
 import signal
 import time
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
 from state_manager.config import settings
 
 
-def reach(name: str) -> None:
-    """Act as the failpoint of this name is armed to; nothing happens where it is not."""
+class Point(StrEnum):
+    """Every place that a failpoint can be at."""
+
+    SUBMIT = "submit"
+    """The API has checked a document; nothing of it is written."""
+    SUBMITTED = "submitted"
+    """The API has written an execution; its client does not know yet, and nothing is sent."""
+    BEFORE_PUBLISH = "before-publish"
+    """Whoever dispatches is about to send a message."""
+    RECEIVED = "received"
+    """A worker has taken a message; its satellite is not claimed."""
+    CLAIMED = "claimed"
+    """A worker has claimed a satellite; its code has not begun."""
+    BEFORE_SETTLE = "before-settle"
+    """A satellite's code has ended; the outcome is not recorded."""
+    SETTLED = "settled"
+    """The outcome is recorded; what became ready is not sent."""
+    DISPATCHED = "dispatched"
+    """All is sent; Celery has not finished the message."""
+    MENDED = "mended"
+    """The reconciler has taken on what it found; the messages for it are not sent."""
+
+
+def reach(point: Point) -> None:
+    """Act as this failpoint is armed to; nothing happens where it is not."""
     armed = _armed()
-    if armed and name in armed:
-        _act(*armed[name])
+    if armed and point in armed:
+        _act(*armed[point])
 
 
 @cache
-def _armed() -> dict[str, tuple[str, str]]:
+def _armed() -> dict[Point, tuple[str, str]]:
     armed = {}
     for one in settings().failpoints:
         name, _, rest = one.partition("=")
         action, _, file = rest.partition("@")
-        armed[name] = (action, file)
+        armed[Point(name)] = (action, file)
     return armed
 
 

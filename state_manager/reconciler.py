@@ -16,6 +16,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
+from state_manager.failpoints import Point, reach
 from state_manager.retry import ErrorKind, RetryPolicy
 from state_manager.states import ExecutionStatus, SatelliteStatus
 from state_manager.store import executions, leases, recovery
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine, RowMapping
 
+    from state_manager.store.executions import Stopped
     from state_manager.store.recovery import Unsent
 
 BATCH = 500
@@ -101,6 +103,7 @@ class Reconciler:
             outcomes = [lost_outcome(row, why) for row in attempts]
             settled = leases.expire(self.engine, outcomes, lease_over=lease_over, max_concurrent=self.max_concurrent)
             count += len(settled.landed)
+            reach(Point.MENDED)
             if settled.landed:
                 _log.warning("%d attempts of %s are lost: %s", len(settled.landed), execution_id, why)
             self.dispatcher.send_again(recovery.unsent(self.engine, settled.ready))
@@ -111,6 +114,7 @@ class Reconciler:
     def fire_due(self) -> int:
         """Send the satellites whose wait before the next attempt is over."""
         due = recovery.fire_due(self.engine, BATCH)
+        reach(Point.MENDED)
         self.dispatcher.send_again(due)
         return len(due)
 
@@ -119,12 +123,15 @@ class Reconciler:
         late = executions.past_their_time(self.engine, BATCH)
         for execution_id, timeout_s in late:
             error = f"the execution did not finish within its timeout of {timeout_s:g} s"
-            stopped = executions.stop(
-                self.engine, execution_id, ExecutionStatus.FAILED, max_concurrent=self.max_concurrent, error=error
-            )
-            for admitted in stopped.admitted:
-                self.dispatcher.hand_over(admitted)
+            self.stop(execution_id, ExecutionStatus.FAILED, error)
         return len(late)
+
+    def stop(self, execution_id: UUID, status: ExecutionStatus, error: str | None = None) -> Stopped:
+        """End an execution from outside, and send whom that lets in."""
+        stopped = executions.stop(self.engine, execution_id, status, max_concurrent=self.max_concurrent, error=error)
+        for admitted in stopped.admitted:
+            self.dispatcher.hand_over(admitted)
+        return stopped
 
     def repair_admission(self) -> int:
         """Set the count of running executions right, and admit who waits while there is room."""

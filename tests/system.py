@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import urllib.error
 import urllib.request
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from state_manager.store import fleet
 from state_manager.store.engine import connect
 from tests.conftest import fresh_database, fresh_redis
-from tests.processes import Process, python
+from tests.processes import Process, free_port, python
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -35,14 +34,6 @@ def fresh_system(postgres: str, template: str, **environment: str) -> Iterator[S
         yield system
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 class System:
     """The parts that a test started, around one database and one Redis."""
 
@@ -58,7 +49,7 @@ class System:
             **environment,
         }
         self._stack = ExitStack()
-        self._uri = ""
+        self._port = 0
 
     def __enter__(self) -> Self:
         self._stack.callback(self.engine.dispose)
@@ -93,9 +84,8 @@ class System:
         return self.start("-m", "celery", "-A", "workers", "beat", **environment)
 
     def start_api(self, **environment: str) -> Process:
-        """Start the API, and wait until it answers."""
-        port = free_port()
-        self._uri = f"http://127.0.0.1:{port}"
+        """Start the API, always on the same port, and wait until it answers."""
+        self._port = port = self._port or free_port()
         api = self.start(
             "-m", "gunicorn", "-k", "gthread", "--threads", "8", "-b", f"127.0.0.1:{port}", "api.app:create_app()",
             **environment,
@@ -108,8 +98,8 @@ class System:
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
         """Send a request with a JSON body, and return the status and the JSON answer."""
-        request = urllib.request.Request(  # noqa: S310  (our own loopback server)
-            self._uri + path,
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self._port}{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json", **(headers or {})},
             method=method,

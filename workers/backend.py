@@ -8,10 +8,11 @@ from uuid import UUID
 from celery import maybe_signature, states
 from celery.backends.base import BaseBackend
 
-from state_manager.states import SatelliteStatus
+from state_manager.states import ExecutionStatus, SatelliteStatus
 from state_manager.store import satellites
 from workers.canvas import heads
 from workers.process import engine
+from workers.reconciling import reconciler
 
 if TYPE_CHECKING:
     from celery.app.task import Context
@@ -40,6 +41,12 @@ class StateBackend(BaseBackend):  # type: ignore[misc]  # celery has no types
 
     def apply_chord(self, header_result_args: Any, body: Any, **_: Any) -> None:
         """Do nothing: the join's row knows what it waits for."""
+
+    def mark_as_revoked(self, task_id: str, *_: Any, **__: Any) -> None:
+        """Cancel the execution of a satellite whose task was revoked, in Flower or by Celery's own commands."""
+        row = satellites.get(engine(), UUID(task_id.partition("~")[0]))
+        if row is not None:
+            reconciler().stop(row["execution_id"], ExecutionStatus.CANCELLED)
 
     def on_chord_part_return(self, request: Context, state: str, result: Any, **_: Any) -> None:  # noqa: ARG002
         """Send the chord's body, if this part's settle was the one that made it ready."""

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from celery.beat import Scheduler
 
 from state_manager.config import settings
-from state_manager.reconciler import Reconciler
-from workers import dispatch, process
-from workers.patience import DATABASE_AWAY
+from state_manager.store.patience import DATABASE_AWAY
+from workers.reconciling import reconciler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +22,7 @@ class ReconcilerScheduler(Scheduler):  # type: ignore[misc]  # celery has no typ
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._reconciler = Reconciler(process.engine(), dispatch, max_concurrent=settings().max_concurrent_executions)
+        self._reconciler = reconciler()
 
     def tick(self, *_: Callable[..., Any], **__: Any) -> float:
         """Run one round; return the seconds until the next."""

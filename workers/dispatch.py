@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
+from state_manager.failpoints import Point, reach
 from state_manager.store import recovery, satellites
 from workers.app import DISPATCH_EXECUTION, PROBE, RUN_SATELLITE, app
 from workers.canvas import compile_canvas, heads
@@ -104,6 +105,7 @@ def _send(execution_id: UUID, nodes: Mapping[UUID, Node], ready: Sequence[UUID])
 def _publish(signatures: Iterable[Signature]) -> None:
     with app.producer_or_acquire() as producer:
         for signature in signatures:
+            reach(Point.BEFORE_PUBLISH)
             signature.apply_async(producer=producer)
 
 

@@ -18,6 +18,7 @@ import psycopg
 import tenacity
 
 from state_manager.config import settings
+from state_manager.store.engine import LIVELINESS
 from workers.interrupts import Interruptible, Reason, interruptible
 
 if TYPE_CHECKING:
@@ -201,16 +202,24 @@ class Keeper:
             retry=tenacity.retry_if_exception_type(psycopg.Error),
             wait=tenacity.wait_random_exponential(0.1, max=1),
             stop=tenacity.stop_when_event_set(self._stopping),
-            sleep=tenacity.sleep_using_event(self._stopping),
+            sleep=self._pause,
             retry_error_callback=lambda _: None,
         ):
             with attempt:
                 return self._register()
         return None
 
+    def _pause(self, seconds: float) -> None:
+        """Wait for the next try; what has to end meanwhile needs no database."""
+        until = time.monotonic() + seconds
+        while (left_s := until - time.monotonic()) > 0 and not self._stopping.wait(min(left_s, INTERRUPT_AGAIN_S)):
+            self._end_the_late()
+
     def _register(self) -> psycopg.Connection:
         uri = (settings().database_uri or "").replace("+psycopg", "")
-        connection = psycopg.connect(uri, autocommit=True, connect_timeout=2, application_name="exosphere lease")
+        connection = psycopg.connect(
+            uri, autocommit=True, connect_timeout=2, application_name="exosphere lease", **LIVELINESS
+        )
         me = self._identity
         connection.execute("LISTEN interrupt")
         connection.execute(

@@ -14,10 +14,10 @@ from state_manager import logs as console
 from state_manager.config import settings
 from state_manager.store import fleet
 from state_manager.store.fleet import SatelliteType
+from state_manager.store.patience import patiently
 from state_manager.submission import check_schema
 from workers import interrupts, logs, process, registry
 from workers.app import app
-from workers.patience import patiently
 
 
 @signals.setup_logging.connect

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from threading import Lock, Timer
 from typing import TYPE_CHECKING
 
+from state_manager.store.patience import DATABASE_AWAY
 from state_manager.store.satellites import LogRecord, write_logs
 from workers.interrupts import shielded
-from workers.patience import DATABASE_AWAY
 from workers.process import engine
 
 if TYPE_CHECKING:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
-from state_manager.config import settings
-from state_manager.reconciler import Reconciler
 from state_manager.store import leases
-from workers import dispatch, process
-from workers.patience import DATABASE_AWAY
+from state_manager.store.patience import DATABASE_AWAY
+from workers import process
+from workers.reconciling import reconciler
 
 if TYPE_CHECKING:
     from billiard.einfo import ExceptionInfo
@@ -38,6 +37,5 @@ def expire_child(pid: int, why: str) -> None:
     """Count the attempts that a dead child of this process held as failed, and forget the child."""
     here = process.here()
     lost = leases.children_of(here.engine, here.id, pid)
-    reconciler = Reconciler(here.engine, dispatch, settings().max_concurrent_executions)
-    reconciler.expire(leases.held_by(here.engine, lost), why, lease_over=False)
+    reconciler().expire(leases.held_by(here.engine, lost), why, lease_over=False)
     leases.strike_off(here.engine, lost)

@@ -10,12 +10,12 @@ from celery.exceptions import Ignore, Retry
 
 from state_manager.config import settings
 from state_manager.errors import LateOutcome
-from state_manager.failpoints import reach
+from state_manager.failpoints import Point, reach
 from state_manager.store import recovery, satellites
+from state_manager.store.patience import patiently
 from state_manager.store.transitions import claim, settle
 from workers import dispatch, process, runner
 from workers.app import DISPATCH_EXECUTION, PROBE, RUN_SATELLITE, app
-from workers.patience import patiently
 
 if TYPE_CHECKING:
     from celery import Task
@@ -33,22 +33,22 @@ def run_satellite(self: Task, satellite_id: str) -> None:
     The message is a hint: a claim that is refused, because another message came first, ends it here.
     The satellite's own exception is raised at the end, so that Celery's monitors show it failed.
     """
-    reach("received")
+    reach(Point.RECEIVED)
     attempt = _claim(UUID(satellite_id))
     if attempt is None:
         raise Ignore
-    reach("claimed")
+    reach(Point.CLAIMED)
     keeper = process.here().keeper
     with keeper.hold(attempt) as interruptible:
         ran = runner.run(attempt, interruptible, keeper)
         if ran is None:
             raise Ignore
         outcome, error = ran
-        reach("before-settle")
+        reach(Point.BEFORE_SETTLE)
         settled = patiently(
             lambda: settle(process.engine(), [outcome], max_concurrent=settings().max_concurrent_executions)
         )
-    reach("settled")
+    reach(Point.SETTLED)
     if attempt.id not in settled.landed:
         self.request.chain = None
         raise LateOutcome
@@ -58,7 +58,7 @@ def run_satellite(self: Task, satellite_id: str) -> None:
     dispatch.go_on(self.request, attempt, settled.ready)
     for execution_id in settled.admitted:
         dispatch.hand_over(execution_id)
-    reach("dispatched")
+    reach(Point.DISPATCHED)
     if error is not None:
         raise error if outcome.retry_after_s is None else Retry(exc=error, when=outcome.retry_after_s)
 

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, create_engine, text
+import select
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import InvalidatePoolError
+
+if TYPE_CHECKING:
+    import psycopg
 
 SOCKET_TIMEOUT_S = 5
+
+LIVELINESS: dict[str, Any] = {
+    "keepalives_idle": SOCKET_TIMEOUT_S,
+    "keepalives_interval": SOCKET_TIMEOUT_S,
+    "keepalives_count": 3,
+    # Keepalives watch an idle connection only: what was sent must be acknowledged in time too.
+    "tcp_user_timeout": 4 * SOCKET_TIMEOUT_S * 1000,
+}
+"""What libpq needs to notice, within 20 s, a peer that is gone without a word."""
 
 
 def connect(database_uri: str, *, pool_size: int = 10) -> Engine:
@@ -12,26 +28,33 @@ def connect(database_uri: str, *, pool_size: int = 10) -> Engine:
 
     Connections are made when first used, so an engine may be built while the database is away.
     """
-    return create_engine(
+    engine = create_engine(
         _with_driver(database_uri),
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,  # an error's text goes to the log, and the parameters are clients' documents
         pool_size=pool_size,
         max_overflow=0,
-        connect_args={
-            "connect_timeout": SOCKET_TIMEOUT_S,
-            "application_name": "exosphere",
-            "keepalives_idle": SOCKET_TIMEOUT_S,
-            "keepalives_interval": SOCKET_TIMEOUT_S,
-            "keepalives_count": 3,
-        },
+        connect_args={"connect_timeout": SOCKET_TIMEOUT_S, "application_name": "exosphere", **LIVELINESS},
     )
+    event.listen(engine, "checkout", _refuse_a_dead_connection)
+    return engine
 
 
 def ping(engine: Engine) -> None:
     """Raise unless the database answers."""
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
+
+
+def _refuse_a_dead_connection(connection: psycopg.Connection, *_: object) -> None:
+    """Have the pool connect anew when the server has spoken to an idle connection: it says goodbye, nothing else.
+
+    Unlike a ping this asks nobody, so the first call after a restart succeeds, and the others pay nothing for it.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise InvalidatePoolError
 
 
 def _with_driver(uri: str) -> str:

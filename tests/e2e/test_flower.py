@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
-from tests.system import free_port
+from tests.processes import free_port
 from tests.waiting import until
 
 if TYPE_CHECKING:

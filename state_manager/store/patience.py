@@ -20,11 +20,11 @@ DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 """What SQLAlchemy raises when the database does not answer, or went away in the middle of an answer."""
 
 
-def patiently(call: Callable[[], T]) -> T:
+def patiently(call: Callable[[], T], *, within_s: float = PATIENCE_S) -> T:
     """Call until the database answers. The call must be safe to repeat: its last answer may have been lost."""
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(DATABASE_AWAY),
-        wait=tenacity.wait_random_exponential(0.05, max=2),
-        stop=tenacity.stop_after_delay(PATIENCE_S),
+        wait=tenacity.wait_random_exponential(0.05, max=min(2, within_s / 3)),
+        stop=tenacity.stop_after_delay(within_s),
         reraise=True,
     )(call)

@@ -1,0 +1,82 @@
+"""Each failpoint, armed once: whoever reaches it dies there, and nothing is lost or done twice."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from state_manager.failpoints import Point
+from tests.chaos.load import assert_nothing_is_lost, chain, execution_ids, fan, overlapping
+from tests.system import System, fresh_system
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.processes import Process
+
+IN_THE_API = {Point.SUBMIT, Point.SUBMITTED}
+IN_BEAT = {Point.MENDED}
+
+
+class Parts:
+    """The processes of a system; one that a failpoint ended is started again without it, as a supervisor would."""
+
+    def __init__(self, system: System, point: Point, action: str, once: Path) -> None:
+        once.touch()
+        armed = {"FAILPOINTS": f"{point}={action}@{once}"}
+        self._system = system
+        self._api = system.start_api(**(armed if point in IN_THE_API else {}))
+        self._beat = system.start_beat(**(armed if point in IN_BEAT else {}))
+        self._worker = system.start_worker(**({} if point in IN_THE_API | IN_BEAT else armed))
+
+    def mend(self) -> None:
+        """Start again what is dead."""
+        if _is_dead(self._api):
+            self._api = self._system.start_api()
+        if _is_dead(self._beat):
+            self._beat = self._system.start_beat()
+        if _is_dead(self._worker):
+            self._worker = self._system.start_worker()
+
+
+def _is_dead(process: Process) -> bool:
+    return process.returncode is not None
+
+
+@pytest.fixture
+def system(postgres: str, template: str) -> Iterator[System]:
+    with fresh_system(postgres, template) as system:
+        yield system
+
+
+@pytest.mark.parametrize("point", Point)
+def test_process_that_dies_at_a_failpoint_loses_nothing(system: System, tmp_path: Path, point: Point) -> None:
+    once = tmp_path / "once"
+    parts = Parts(system, point, "kill", once)
+    flaky = {"name": "flaky", "uses": "satellite/test/flaky", "config": {"failures": 1}}
+    flaky["retry_policy"] = {"max_attempts": 2, "base_delay": 0.01}
+
+    def submit(at: int, satellites: list[dict[str, Any]]) -> str | None:
+        """Send it with a key of its own, as a client does that wants it once."""
+        document = {"identifier": "test/failpoint", "satellites": satellites}
+        try:
+            status, answer = system.call("POST", "/executions", document, {"Idempotency-Key": str(at)})
+        except OSError:
+            parts.mend()
+            return None
+        assert status in {200, 201}, answer
+        return str(answer["execution_id"])
+
+    ids = [
+        until(partial(submit, at, satellites), what="it is accepted")
+        for at, satellites in enumerate([chain(6, 0.02), fan(5), overlapping(), [flaky]])
+    ]
+
+    until(lambda: parts.mend() or not once.exists(), what=f"{point} is reached")
+    until(lambda: parts.mend() or {system.execution(one)["status"] for one in ids} == {"completed"})
+    assert_nothing_is_lost(system, ids)
+    assert {str(one) for one in execution_ids(system)} == set(ids)
