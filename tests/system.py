@@ -64,11 +64,11 @@ class System:
         """Start any part with this system's environment."""
         return self._stack.enter_context(Process(python(*command), self.environment | environment))
 
-    def start_worker(self, *options: str, concurrency: int = 2, **environment: str) -> Process:
+    def start_worker(self, *options: str, **environment: str) -> Process:
         """Start a worker, and wait until it takes messages."""
         known = {row["id"] for row in self._workers()}
         worker = self.start(
-            "-m", "celery", "-A", "workers", "worker", "-c", str(concurrency), "-n", f"w{free_port()}@%h",
+            "-m", "celery", "-A", "workers", "worker", "-c", "2", "-n", f"w{free_port()}@%h",
             "--without-mingle", "--without-gossip", *options,
             **environment,
         )  # fmt: skip

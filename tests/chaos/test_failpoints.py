@@ -76,7 +76,10 @@ def test_process_that_dies_at_a_failpoint_loses_nothing(system: System, tmp_path
         for at, satellites in enumerate([chain(6, 0.02), fan(5), overlapping(), [flaky]])
     ]
 
-    until(lambda: parts.mend() or not once.exists(), what=f"{point} is reached")
-    until(lambda: parts.mend() or {system.execution(one)["status"] for one in ids} == {"completed"})
+    def completed() -> bool:
+        parts.mend()
+        return not once.exists() and {system.execution(one)["status"] for one in ids} == {"completed"}
+
+    until(completed, what=f"{point} is reached, and all is done")
     assert_nothing_is_lost(system, ids)
     assert {str(one) for one in execution_ids(system)} == set(ids)

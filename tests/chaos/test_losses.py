@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import redis
 
-from tests.store.invariants import assert_admission_is_right
+from tests.chaos.load import ECHO, assert_nothing_is_lost, chain
 from tests.system import System, fresh_system
 from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-ECHO = "satellite/exospherehost/echo"
 
 
 @pytest.fixture
@@ -26,18 +23,6 @@ def system(postgres: str, template: str) -> Iterator[System]:
         system.start_beat()
         system.start_api()
         yield system
-
-
-def chain(length: int, seconds: float = 0.05) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": f"link-{at}",
-            "uses": "satellite/exospherehost/sleep",
-            "config": {"seconds": seconds},
-            "dependencies": [f"link-{at - 1}"] if at else [],
-        }
-        for at in range(length)
-    ]
 
 
 @pytest.mark.parametrize("how", ["kill", "exit", "segfault"])
@@ -75,18 +60,8 @@ def test_killed_worker_is_replaced_by_another_that_lives(system: System) -> None
 
     first.kill_group()
 
-    assert all(system.wait(one)["status"] == "completed" for one in executions)
-    assert_admission_is_right(system.engine)
-
-
-def test_flushed_redis_loses_nothing(system: System) -> None:
-    system.start_worker()
-    executions = [system.submit(*chain(5, 0.01)) for _ in range(30)]
-    until(lambda: system.execution(executions[0])["progress"]["completed_satellites"] >= 1)
-
-    redis.Redis.from_url(system.redis_uri).flushall()
-
-    assert all(system.wait(one)["status"] == "completed" for one in executions)
+    assert_nothing_is_lost(system, executions)
+    assert {system.execution(one)["status"] for one in executions} == {"completed"}
 
 
 def test_worker_that_was_stopped_past_its_lease_is_refused(system: System, tmp_path: Path) -> None:
