@@ -67,11 +67,7 @@ class System:
     def start_worker(self, *options: str, **environment: str) -> Process:
         """Start a worker, and wait until it takes messages."""
         known = {row["id"] for row in self._workers()}
-        worker = self.start(
-            "-m", "celery", "-A", "workers", "worker", "-c", "2", "-n", f"w{free_port()}@%h",
-            "--without-mingle", "--without-gossip", *options,
-            **environment,
-        )  # fmt: skip
+        worker = self.launch_worker(*options, **environment)
         until(
             lambda: worker.returncode is not None or any(row["id"] not in known for row in self._workers()),
             what="a worker is there",
@@ -79,20 +75,33 @@ class System:
         assert worker.returncode is None, worker.output
         return worker
 
+    def launch_worker(self, *options: str, **environment: str) -> Process:
+        """Start a worker with two children."""
+        return self.start(
+            "-m", "celery", "-A", "workers", "worker", "-c", "2", "-n", f"w{free_port()}@%h",
+            "--without-mingle", "--without-gossip", *options,
+            **environment,
+        )  # fmt: skip
+
     def start_beat(self, **environment: str) -> Process:
         """Start the reconciler."""
         return self.start("-m", "celery", "-A", "workers", "beat", **environment)
 
     def start_api(self, **environment: str) -> Process:
-        """Start the API, always on the same port, and wait until it answers."""
-        self._port = port = self._port or free_port()
-        api = self.start(
-            "-m", "gunicorn", "-k", "gthread", "--threads", "8", "-b", f"127.0.0.1:{port}", "api.app:create_app()",
-            **environment,
-        )  # fmt: skip
-        until(lambda: api.returncode is not None or self._answers(), what="the API answers")
+        """Start the API, and wait until it answers."""
+        api = self.launch_api(**environment)
+        until(lambda: api.returncode is not None or self.answers(), what="the API answers")
         assert api.returncode is None, api.output
         return api
+
+    def launch_api(self, **environment: str) -> Process:
+        """Start the API, always on the same port."""
+        self._port = self._port or free_port()
+        return self.start(
+            "-m", "gunicorn", "-k", "gthread", "--threads", "8", "-b", f"127.0.0.1:{self._port}",
+            "api.app:create_app()",
+            **environment,
+        )  # fmt: skip
 
     def call(
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
@@ -147,8 +156,9 @@ class System:
     def _workers(self) -> list[Any]:
         return list(fleet.live_workers(self.engine, timedelta(seconds=15)))
 
-    def _answers(self) -> bool:
+    def answers(self, path: str = "/state/health/live") -> bool:
+        """Tell whether the API is there, and answers this with 200."""
         try:
-            return self.call("GET", "/state/health/live")[0] == 200
+            return self.call("GET", path)[0] == 200
         except OSError:
             return False

@@ -95,7 +95,7 @@ class Killable:
 class Site(System):
     """A system whose servers can fail too."""
 
-    def __init__(self, postgres: Killable, valkey: Killable, **environment: str) -> None:
+    def __init__(self, postgres: Killable, valkey: Killable, environment: dict[str, str]) -> None:
         super().__init__(postgres.uri, valkey.uri, **environment)
         self.postgres = postgres
         self.valkey = valkey
@@ -112,7 +112,7 @@ def fresh_site(**environment: str) -> Iterator[Site]:
             database.start()
             broker.start()
             migrate(database.uri)
-            with Site(database, broker, **environment) as site:
+            with Site(database, broker, environment) as site:
                 yield site
         finally:
             broker.stop()

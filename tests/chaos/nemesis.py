@@ -1,0 +1,176 @@
+"""The nemesis: does to a running system, at random but from a seed, whatever can be done to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import psutil
+import redis
+from psycopg import OperationalError
+from sqlalchemy import text
+
+from tests.chaos.proxy import Faults, Proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.chaos.servers import Site
+    from tests.processes import Process
+
+_TERMINATE = text("""
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+""")
+
+PAUSE_S = (0.5, 2.0)
+"""Between two faults, so that the system makes its way in between."""
+
+
+class Parts:
+    """Processes by name; what is dead is started again, as a supervisor does."""
+
+    def __init__(self, starters: dict[str, Callable[[], Process]]) -> None:
+        self._starters = starters
+        self._running = {name: start() for name, start in starters.items()}
+
+    def __getitem__(self, name: str) -> Process:
+        return self._running[name]
+
+    def mend(self) -> None:
+        """Start again what is dead."""
+        for name, process in self._running.items():
+            if process.returncode is not None:
+                process.kill_group()
+                self._running[name] = self._starters[name]()
+
+    def choose(self, chance: random.Random, kind: str) -> Process:
+        """Choose a part whose name starts so."""
+        return self[chance.choice([name for name in self._starters if name.startswith(kind)])]
+
+    def kill(self) -> None:
+        """Kill all of them."""
+        for process in self._running.values():
+            process.kill_group()
+
+
+class Nemesis:
+    """Commits faults one after the other, each once before any a second time; `fired` counts those that took effect."""
+
+    def __init__(self, site: Site, parts: Parts, database: Proxy, broker: Proxy, seed: int) -> None:
+        self.fired: Counter[str] = Counter()
+        self._site = site
+        self._parts = parts
+        self._database = database
+        self._broker = broker
+        self._chance = random.Random(seed)  # noqa: S311
+        self._faults: dict[str, Callable[[], None]] = {
+            "kill -9 of a worker's child": self._kill_child,
+            "kill -9 of a worker": lambda: self._kill("worker"),
+            "stop of a worker past its lease": self._stop_worker,
+            "kill -9 of the API": lambda: self._kill("api"),
+            "kill -9 of beat": lambda: self._kill("beat"),
+            "kill -9 of everything": self._kill_everything,
+            "flush of Redis": self._flush,
+            "kill -9 of Redis": lambda: self._away(self._site.valkey.kill, self._site.valkey.start),
+            "pause of Redis": lambda: self._pause(self._site.valkey.paused()),
+            "kill -9 of PostgreSQL": lambda: self._away(self._site.postgres.kill, self._site.postgres.start),
+            "restart of PostgreSQL": lambda: self._away(self._site.postgres.stop, self._site.postgres.start),
+            "pause of PostgreSQL": lambda: self._pause(self._site.postgres.paused()),
+            "sessions terminated": self._terminate_sessions,
+            "connections to PostgreSQL reset": self._database.reset,
+            "connections to Redis reset": self._broker.reset,
+            "latency": self._delay,
+            "answers of PostgreSQL cut": lambda: self._cut(self._database),
+            "answers of Redis cut": lambda: self._cut(self._broker),
+            "black hole before Redis": lambda: self._swallow(self._broker),
+            "black hole before PostgreSQL": lambda: self._swallow(self._database),
+        }
+
+    @property
+    def kinds(self) -> set[str]:
+        """The faults that it knows."""
+        return set(self._faults)
+
+    def rage(self, seconds: float) -> None:
+        """Commit faults until the time is over and each was committed; then leave everything whole."""
+        end = time.monotonic() + seconds
+        waiting: list[str] = []
+        while time.monotonic() < end or not self.kinds.issubset(self.fired):
+            if not waiting:
+                waiting = sorted(self._faults)
+                self._chance.shuffle(waiting)
+            name = waiting.pop()
+            print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
+            self._faults[name]()
+            self.fired[name] += 1
+            time.sleep(self._chance.uniform(*PAUSE_S))
+            self._parts.mend()
+        self._parts.mend()
+
+    def _kill(self, kind: str) -> None:
+        self._parts.choose(self._chance, kind).kill_group()
+
+    def _kill_child(self) -> None:
+        for name in ("worker-1", "worker-2"):
+            children = psutil.Process(self._parts[name].pid).children()
+            if children:
+                self._chance.choice(children).kill()
+                return
+        self._kill("worker")  # it is starting just now
+
+    def _stop_worker(self) -> None:
+        group = self._parts.choose(self._chance, "worker").pid
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGSTOP)
+            time.sleep(self._chance.uniform(3, 5))
+            os.killpg(group, signal.SIGCONT)
+
+    def _kill_everything(self) -> None:
+        self._parts.kill()
+        self._site.valkey.kill()
+        self._site.postgres.kill()
+        self._site.valkey.start()
+        self._site.postgres.start()
+
+    def _flush(self) -> None:
+        redis.Redis.from_url(self._site.redis_uri, socket_timeout=5).flushall()
+
+    def _away(self, end: Callable[[], None], start: Callable[[], None]) -> None:
+        end()
+        time.sleep(self._chance.uniform(0, 1))
+        start()
+
+    def _pause(self, paused: contextlib.AbstractContextManager[None]) -> None:
+        with paused:
+            time.sleep(self._chance.uniform(0.5, 2))
+
+    def _terminate_sessions(self) -> None:
+        with contextlib.suppress(OperationalError), self._site.engine.connect() as connection:
+            assert connection.execute(_TERMINATE).scalar_one() > 0
+
+    def _delay(self) -> None:
+        for proxy in (self._database, self._broker):
+            proxy.switch(Faults(there_s=0.01, back_s=0.01))
+        time.sleep(2)
+        for proxy in (self._database, self._broker):
+            proxy.heal()
+
+    def _cut(self, proxy: Proxy) -> None:
+        before = proxy.counts["cut"]
+        proxy.switch(Faults(cut_after=self._chance.randint(1, 2000), cuts=self._chance.randint(1, 5)))
+        time.sleep(1)
+        proxy.heal()
+        if proxy.counts["cut"] == before:
+            proxy.reset()
+
+    def _swallow(self, proxy: Proxy) -> None:
+        proxy.switch(Faults(black_hole=True))
+        time.sleep(self._chance.uniform(0.5, 2))
+        proxy.reset()
+        proxy.heal()
