@@ -20,10 +20,11 @@ from state_manager.failpoints import Point, reach
 from state_manager.retry import ErrorKind, RetryPolicy
 from state_manager.states import ExecutionStatus, SatelliteStatus
 from state_manager.store import executions, leases, recovery
+from state_manager.store.patience import DATABASE_AWAY
 from state_manager.store.transitions import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -66,14 +67,23 @@ class Reconciler:
 
     def run_once(self) -> Counter[str]:
         """Do each step once, in bounded batches; return how much each of them found to do."""
-        return Counter(
-            lost=self.expire_lost_workers(),
-            overdue=self.expire_leases(),
-            due=self.fire_due(),
-            timed_out=self.stop_late_executions(),
-            admitted=self.repair_admission(),
-            probed=self.send_probes(),
-        )
+        steps: dict[str, Callable[[], int]] = {
+            "lost": self.expire_lost_workers,
+            "overdue": self.expire_leases,
+            "due": self.fire_due,
+            "timed_out": self.stop_late_executions,
+            "admitted": self.repair_admission,
+            "probed": self.send_probes,
+        }
+        mended: Counter[str] = Counter()
+        for name, step in steps.items():
+            try:
+                mended[name] = step()
+            except DATABASE_AWAY:
+                raise
+            except Exception:  # noqa: BLE001  (one step that cannot be done must not hold up the others)
+                _log.exception("the step %r is left unfinished, and tried again in the next round", name)
+        return mended
 
     def expire_lost_workers(self) -> int:
         """Take their attempts from workers whose session is gone at two looks."""

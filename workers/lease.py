@@ -43,7 +43,7 @@ LONGEST_WAIT_S = 5.0
 
 _log = logging.getLogger(__name__)
 _REGISTER = "SELECT register_worker(%s, %s, %s, %s, %s, %s)"
-_RENEW = "SELECT taken_away FROM renew(%s, %s, %s, %s)"
+_RENEW = "SELECT taken_away, known FROM renew(%s, %s, %s, %s)"
 
 
 @dataclass(slots=True)
@@ -168,9 +168,11 @@ class Keeper:
     def _renew(self, connection: psycopg.Connection) -> None:
         with self._lock:
             held = dict(self._held)
-        (taken_away,) = connection.execute(
+        taken_away, known = connection.execute(
             _RENEW, (self._identity.id, list(held), [one.claim for one in held.values()], self._lease)
-        ).fetchone() or ([],)
+        ).fetchone() or ([], False)
+        if not known:
+            self._introduce(connection)
         for satellite_id in taken_away:
             self._interrupt(held[satellite_id], Reason.TAKEN_AWAY)
 
@@ -220,10 +222,13 @@ class Keeper:
         connection = psycopg.connect(
             uri, autocommit=True, connect_timeout=2, application_name="exosphere lease", **LIVELINESS
         )
-        me = self._identity
         connection.execute("LISTEN interrupt")
+        self._introduce(connection)
+        self._registered.set()
+        return connection
+
+    def _introduce(self, connection: psycopg.Connection) -> None:
+        me = self._identity
         connection.execute(
             _REGISTER, (me.id, me.parent, os.getpid(), me.name, list(me.queues), connection.info.backend_pid)
         )
-        self._registered.set()
-        return connection

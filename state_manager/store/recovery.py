@@ -60,7 +60,12 @@ def unsent(engine: Engine, ids: Sequence[UUID]) -> list[Unsent]:
 def queue_later(engine: Engine, ids: Sequence[UUID], seconds: float) -> None:
     """Count these satellites, where they are ready still, as queued in so many seconds: sending them takes a while."""
     then = func.clock_timestamp() + timedelta(seconds=seconds)
-    statement = update(satellites).where(satellites.c.id.in_(ids), satellites.c.queued_at.is_not(None))
+    ready = (
+        select(satellites.c.id)
+        .where(satellites.c.id.in_(ids), satellites.c.queued_at.is_not(None))
+        .with_for_update(key_share=True, skip_locked=True)  # whoever holds one is claiming it
+    )
+    statement = update(satellites).where(satellites.c.id.in_(ready))
     with engine.connect() as connection:
         connection.execute(statement.values(queued_at=then))
 

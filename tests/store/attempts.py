@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -26,10 +27,15 @@ MANY = 1000
 
 
 def claim(
-    engine: Engine, submitted: Submitted, *names: str, token: UUID | None = None, now: datetime | None = None
+    engine: Engine,
+    submitted: Submitted,
+    *names: str,
+    worker: UUID = WORKER,
+    token: UUID | None = None,
+    now: datetime | None = None,
 ) -> list[Claimed]:
     ids = [submitted[name] for name in names]
-    return transitions.claim(engine, ids, worker=WORKER, name="a worker", lease=LEASE, token=token, now=now)
+    return transitions.claim(engine, ids, worker=worker, name="a worker", lease=LEASE, token=token, now=now)
 
 
 def completed(attempt: Claimed, output: Any = None) -> Outcome:
@@ -56,6 +62,11 @@ def complete(engine: Engine, submitted: Submitted, *names: str, max_concurrent: 
     attempts = claim(engine, submitted, *names)
     assert len(attempts) == len(names)
     return settle(engine, *map(completed, attempts), max_concurrent=max_concurrent)
+
+
+def failed_for_now(attempt: Claimed, retry_after_s: float) -> Outcome:
+    """Another attempt follows, if one is left."""
+    return replace(failed(attempt), retry_after_s=retry_after_s)
 
 
 def fail(engine: Engine, submitted: Submitted, name: str) -> Settled:

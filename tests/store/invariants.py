@@ -32,7 +32,6 @@ def assert_sound(engine: Engine, execution_id: UUID) -> None:
     by_id = {row["id"]: row for row in rows}
     _assert_joins_are_right(by_id)
     _assert_what_is_ready_is_queued(execution, rows)
-    _assert_nothing_outran_its_dependencies(by_id)
     _assert_outcomes_fit(by_id)
     _assert_counts_are_right(execution, rows)
     _assert_log_tells_it_all(execution, by_id, log)
@@ -46,7 +45,7 @@ def assert_admission_is_right(engine: Engine) -> None:
     assert counted == len(running)
 
 
-def _is_satisfied(dependency: RowMapping, run_when: RunWhen) -> bool:
+def _is_satisfied(dependency: Mapping[Any, Any], run_when: RunWhen) -> bool:
     if run_when == RunWhen.ALL_DONE:
         return dependency["status"] in TERMINAL
     return bool(dependency["status"] == S.COMPLETED)
@@ -67,16 +66,6 @@ def _assert_what_is_ready_is_queued(execution: RowMapping, rows: Sequence[RowMap
         assert (row["queued_at"] is not None) == ready, f"{row['name']} is {'' if ready else 'not '}ready"
 
 
-def _assert_nothing_outran_its_dependencies(rows: Mapping[UUID, RowMapping]) -> None:
-    for row in rows.values():
-        if row["start_time"] is None:
-            assert row["attempt"] == 0
-            continue
-        assert row["unmet"] == 0, f"{row['name']} started with {row['unmet']} unmet"
-        for one in (rows[needed] for needed in row["dependencies"]):
-            assert one["end_time"] <= row["start_time"], f"{row['name']} started before {one['name']} had ended"
-
-
 def _assert_outcomes_fit(rows: Mapping[UUID, RowMapping]) -> None:
     for row in rows.values():
         lost = [rows[one]["name"] for one in row["dependencies"] if rows[one]["status"] in TERMINAL - {S.COMPLETED}]
@@ -86,7 +75,7 @@ def _assert_outcomes_fit(rows: Mapping[UUID, RowMapping]) -> None:
             assert row["status"] in TERMINAL - {S.COMPLETED, S.FAILED}, f"{row['name']} can't run: {lost} did not"
         if row["status"] in {S.RUNNING, S.COMPLETED, S.FAILED}:
             assert row["attempt"] >= 1
-            assert row["claim"] is not None
+            assert row["claim"] is not None or row["status"] == S.FAILED, "only a lost attempt has no token any more"
 
 
 def _assert_counts_are_right(execution: RowMapping, rows: Sequence[RowMapping]) -> None:
@@ -103,7 +92,8 @@ def _assert_counts_are_right(execution: RowMapping, rows: Sequence[RowMapping]) 
         assert count[S.PENDING] + count[S.RUNNING] == 0
         assert execution["finished_at"] >= max(row["end_time"] for row in rows)
     if execution["status"] in {E.COMPLETED, E.FAILED}:
-        assert (execution["status"] == E.FAILED) == (count[S.FAILED] > 0)
+        has_failed = count[S.FAILED] > 0 or execution["error"] is not None
+        assert (execution["status"] == E.FAILED) == has_failed
 
 
 def _assert_log_tells_it_all(execution: RowMapping, rows: Mapping[UUID, RowMapping], log: Sequence[RowMapping]) -> None:
@@ -113,22 +103,40 @@ def _assert_log_tells_it_all(execution: RowMapping, rows: Mapping[UUID, RowMappi
     told: dict[UUID, dict[str, Any]] = {
         one: {"status": S.PENDING, "attempt": 0, "start_time": None, "end_time": None, "reason": None} for one in rows
     }
-    state: dict[str, Any] = {"status": E.PENDING, "started_at": None, "finished_at": None}
+    state: dict[str, Any] = {"status": E.PENDING, "started_at": None, "finished_at": None, "error": None}
     last = log[0]["at"]
     for event in log[1:]:
         assert event["at"] >= last, f"event {event['seq']} is older than the one before"
         last = event["at"]
         if event["satellite_id"] is None:
-            status = E(event["status"])
-            assert status in EXECUTION_MOVES[state["status"]], f"{state['status']} > {status}"
-            state["status"] = status
-            state["started_at"] = event["at"] if status == E.RUNNING else state["started_at"]
-            state["finished_at"] = event["at"] if status in FINISHED else None
+            _replay_of_execution(state, event)
         else:
-            assert state["status"] == E.RUNNING, f"event {event['seq']} came while the execution did not run"
+            may_be = state["status"] == E.RUNNING or (state["status"], event["status"]) == (E.PENDING, S.CANCELLED)
+            assert may_be, f"event {event['seq']} came while the execution did not run"
+            _assert_nothing_outruns_its_dependencies(rows, told, event)
             _replay(told[event["satellite_id"]], event)
     assert state == {name: execution[name] for name in state}
     assert told == {one: {name: row[name] for name in told[one]} for one, row in rows.items()}
+
+
+def _replay_of_execution(told: dict[str, Any], event: RowMapping) -> None:
+    status = E(event["status"])
+    if (event["kind"], told["status"]) != ("retried", E.RUNNING):
+        assert status in EXECUTION_MOVES[told["status"]], f"{told['status']} > {status}"
+    told["status"] = status
+    told["started_at"] = event["at"] if event["kind"] == "started" else told["started_at"]
+    told["finished_at"] = event["at"] if status in FINISHED else None
+    told["error"] = (event["data"] or {}).get("error")
+
+
+def _assert_nothing_outruns_its_dependencies(
+    rows: Mapping[UUID, RowMapping], told: Mapping[UUID, dict[str, Any]], event: RowMapping
+) -> None:
+    """What starts has every dependency behind it at that moment; a retry may take one back later."""
+    if event["status"] == S.RUNNING:
+        row = rows[event["satellite_id"]]
+        unmet = [rows[one]["name"] for one in row["dependencies"] if not _is_satisfied(told[one], row["run_when"])]
+        assert not unmet, f"event {event['seq']}: {row['name']} started before {unmet} had ended"
 
 
 def _replay(told: dict[str, Any], event: RowMapping) -> None:
@@ -137,8 +145,10 @@ def _replay(told: dict[str, Any], event: RowMapping) -> None:
     told["status"] = status
     told["end_time"] = event["at"] if status in TERMINAL else None
     told["reason"] = data.get("reason") if status == S.SKIPPED else None
+    if event["kind"] == "retried":
+        told["start_time"] = None
     if status == S.RUNNING:
         assert data["attempt"] == told["attempt"] + 1
         told |= {"attempt": data["attempt"], "start_time": event["at"]}
-    elif status in {S.COMPLETED, S.FAILED}:
+    elif status in {S.COMPLETED, S.FAILED} or event["kind"] == "retrying":
         assert data["attempt"] == told["attempt"], "an outcome of an attempt that is not the last"

@@ -15,16 +15,18 @@ LANGUAGE sql AS $$
 $$;
 
 -- renew: a worker names the attempts that it holds in memory, and their leases run on. Answers those that are no
--- longer its own. A row that a rival holds is passed over: it is being settled or stopped.
+-- longer its own, and whether the worker is on the list at all: who was silent for long has been struck off.
+-- A row that a rival holds is passed over: it is being settled or stopped.
 CREATE OR REPLACE FUNCTION renew(
     p_worker uuid, p_ids uuid[], p_claims uuid[], p_lease interval, p_now timestamptz DEFAULT NULL,
-    OUT taken_away uuid[]
+    OUT taken_away uuid[], OUT known boolean
 )
 LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
 BEGIN
     UPDATE workers SET renewed_at = v_now WHERE id = p_worker;
+    known := FOUND;
     WITH mine AS (
         SELECT s.id FROM satellites s JOIN unnest(p_ids, p_claims) AS held(id, claim) ON held.id = s.id
         WHERE s.status = 'running' AND s.claim = held.claim

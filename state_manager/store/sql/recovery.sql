@@ -1,4 +1,5 @@
--- fire_due: satellites whose wait before the next attempt is over become ready, and are to be sent.
+-- fire_due: satellites whose wait before the next attempt is over become ready, and are to be sent; unless something
+-- that they depend on was put back meanwhile, which they wait for again.
 CREATE OR REPLACE FUNCTION fire_due(p_limit int, p_now timestamptz DEFAULT NULL)
 RETURNS TABLE (id uuid, execution_id uuid, queue text, dispatches int)
 LANGUAGE plpgsql AS $$
@@ -8,11 +9,14 @@ BEGIN
     WITH due AS (
         SELECT s.id FROM satellites s WHERE s.not_before <= coalesce(p_now, clock_timestamp())
         ORDER BY s.not_before LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
+    ), fired AS (
+        UPDATE satellites s
+        SET not_before = NULL, queued_at = CASE WHEN s.unmet = 0 THEN coalesce(p_now, clock_timestamp()) END,
+            dispatches = s.dispatches + 1
+        FROM due WHERE s.id = due.id
+        RETURNING s.*
     )
-    UPDATE satellites s
-    SET not_before = NULL, queued_at = coalesce(p_now, clock_timestamp()), dispatches = s.dispatches + 1
-    FROM due WHERE s.id = due.id
-    RETURNING s.id, s.execution_id, s.queue, s.dispatches;
+    SELECT f.id, f.execution_id, f.queue, f.dispatches FROM fired f WHERE f.queued_at IS NOT NULL;
 END
 $$;
 
@@ -64,7 +68,7 @@ BEGIN
     ON CONFLICT (queue) DO UPDATE
     SET sent_at = excluded.sent_at, unanswered = p.unanswered + 1
     WHERE excluded.sent_at > p.sent_at + CASE
-        WHEN p.unanswered > 0 THEN make_interval(secs => least(2 ^ p.unanswered, 60))
+        WHEN p.unanswered > 0 THEN make_interval(secs => least(2 ^ least(p.unanswered, 6), 60))
         WHEN (SELECT w.aged FROM waiting w WHERE w.queue = p.queue) THEN interval '0.5 s'
         ELSE interval '30 s'
     END

@@ -22,6 +22,12 @@ BEGIN
     IF previous IS NULL OR previous NOT IN ('running', 'failed') THEN
         RETURN;
     END IF;
+    IF p_satellite IS NOT NULL AND NOT EXISTS (
+        SELECT FROM satellites s
+        WHERE s.id = p_satellite AND s.execution_id = p_execution AND s.status IN ('failed', 'cancelled')
+    ) THEN
+        RETURN;
+    END IF;
     v_now := coalesce(p_now, clock_timestamp());
 
     WITH RECURSIVE asked AS (

@@ -16,7 +16,6 @@ DECLARE
     v_now timestamptz;
     v_completed uuid[];
     v_failed uuid[];
-    v_waiting uuid[];
     v_again uuid[];
     v_skipped uuid[] := '{}';
     v_cancelled uuid[] := '{}';
@@ -46,11 +45,12 @@ BEGIN
             duration_ms = o.duration_ms, resource_usage = o.resource_usage,
             end_time = CASE WHEN NOT o.again THEN v_now END, lease_expires_at = NULL,
             not_before = CASE WHEN o.again AND o.retry_after_s > 0 THEN v_now + make_interval(secs => o.retry_after_s) END,
-            queued_at = CASE WHEN o.again AND o.retry_after_s <= 0 THEN v_now END,
+            -- What it depends on may have been put back meanwhile: then it waits for that again.
+            queued_at = CASE WHEN o.again AND o.retry_after_s <= 0 AND s.unmet = 0 THEN v_now END,
             dispatches = s.dispatches + (o.again AND o.retry_after_s <= 0)::int
         FROM decided o
         WHERE s.id = o.id
-        RETURNING s.id, s.ordinal, s.status, s.attempt, s.error, s.error_kind, s.traceback, s.not_before
+        RETURNING s.id, s.ordinal, s.status, s.attempt, s.error, s.error_kind, s.traceback, s.not_before, s.queued_at
     ), told AS (
         INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
         SELECT v_execution.id, v_execution.seq + row_number() OVER (ORDER BY r.ordinal), r.id,
@@ -66,11 +66,10 @@ BEGIN
     )
     SELECT coalesce(array_agg(r.id) FILTER (WHERE r.status = 'completed'), '{}'),
            coalesce(array_agg(r.id) FILTER (WHERE r.status = 'failed'), '{}'),
-           coalesce(array_agg(r.id) FILTER (WHERE r.status = 'pending' AND r.not_before IS NOT NULL), '{}'),
-           coalesce(array_agg(r.id) FILTER (WHERE r.status = 'pending' AND r.not_before IS NULL), '{}')
-    INTO v_completed, v_failed, v_waiting, v_again FROM recorded r;
+           coalesce(array_agg(r.id) FILTER (WHERE r.queued_at IS NOT NULL), '{}'),
+           coalesce(array_agg(r.id), '{}')
+    INTO v_completed, v_failed, v_again, landed FROM recorded r;
 
-    landed := v_completed || v_failed || v_waiting || v_again;
     v_execution.seq := v_execution.seq + cardinality(landed);
 
     IF v_failed <> '{}' THEN
@@ -80,10 +79,10 @@ BEGIN
     ready := v_again || satisfy(v_completed, v_failed || v_skipped || v_cancelled, v_now);
     IF cardinality(landed) < json_array_length(p_outcomes) THEN
         -- A token that is still in a row which no longer runs: its outcome was recorded, the answer was lost.
-        SELECT array_agg(s.id) INTO v_repeated
+        SELECT array_agg(s.id), array_agg(s.id) FILTER (WHERE s.queued_at IS NOT NULL) INTO v_repeated, v_again
         FROM json_to_recordset(p_outcomes) AS o(id uuid, claim uuid) JOIN satellites s USING (id)
         WHERE s.claim = o.claim AND s.status <> 'running' AND s.id <> ALL (landed);
-        SELECT landed || v_repeated, ready || array_agg(f.id) INTO landed, ready
+        SELECT landed || v_repeated, ready || v_again || array_agg(f.id) INTO landed, ready
         FROM ready_behind(v_repeated) AS f(id);
     END IF;
 
@@ -157,13 +156,14 @@ BEGIN
     ), lowered AS (
         UPDATE satellites d
         SET unmet = d.unmet - l.by,
-            queued_at = CASE WHEN d.unmet = l.by AND d.status = 'pending' THEN p_now ELSE d.queued_at END
+            queued_at = CASE WHEN d.unmet = l.by AND d.status = 'pending' AND d.not_before IS NULL THEN p_now
+                             ELSE d.queued_at END
         FROM lowering l
         WHERE d.id = l.id AND l.by > 0
-        RETURNING d.id, d.ordinal, d.unmet, d.status
+        RETURNING d.id, d.ordinal, d.unmet, d.queued_at
     )
     SELECT coalesce(array_agg(l.id ORDER BY l.ordinal), '{}') INTO ready
-    FROM lowered l WHERE l.unmet = 0 AND l.status = 'pending';
+    FROM lowered l WHERE l.unmet = 0 AND l.queued_at IS NOT NULL;
 END
 $$;
 
