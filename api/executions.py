@@ -64,7 +64,7 @@ def submit(headers: Mapping[str, str]) -> Response:
         max_concurrent=here.settings.max_concurrent_executions,
         defaults=here.defaults,
     )
-    snapshot = _snapshot(here, submitted.execution_id)
+    snapshot = submitted.snapshot or _snapshot(here, submitted.execution_id)
     if submitted.created and snapshot.execution["status"] == ExecutionStatus.RUNNING:
         what = f"execution {submitted.execution_id}"
         sending.soon(here, what, partial(dispatch.start, submitted.execution_id, submitted.nodes))

@@ -15,7 +15,9 @@ from state_manager import graph
 from state_manager.errors import Fault, InvalidDocument, KeyReused
 from state_manager.failpoints import Point, reach
 from state_manager.retry import RetryPolicy
+from state_manager.states import ExecutionStatus, SatelliteStatus
 from state_manager.store import executions, fleet
+from state_manager.store.executions import Snapshot
 from state_manager.store.patience import patiently
 from state_manager.store.satellites import Node
 
@@ -26,11 +28,19 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from state_manager.cluster import Cluster, Satellite
+    from state_manager.store.executions import Receipt
     from state_manager.store.fleet import SatelliteType
 
 
 PATIENCE_S = 2.0
 """So long a client waits for a database that went away under its submission."""
+
+
+_NOT_STARTED = {
+    "status": SatelliteStatus.PENDING,
+    "attempt": 0,
+    **dict.fromkeys(("reason", "start_time", "end_time", "duration_ms", "error", "error_kind", "output")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +53,12 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """An accepted execution. `nodes` is its graph, for the dispatch, where it is new."""
+    """An accepted execution. Where it is new, `nodes` is its graph, for the dispatch, and `snapshot` how it begins."""
 
     execution_id: UUID
     created: bool
     nodes: dict[UUID, Node]
+    snapshot: Snapshot | None
 
 
 def submit(
@@ -87,7 +98,11 @@ def submit(
     reach(Point.SUBMITTED)
     if not receipt.created and receipt.definition_hash != execution["definition_hash"]:
         raise KeyReused(f"idempotency key {idempotency_key!r} was used for another document")
-    return Submitted(receipt.execution_id, receipt.created, _nodes(rows) if receipt.created else {})
+    if not receipt.created:
+        return Submitted(receipt.execution_id, created=False, nodes={}, snapshot=None)
+    return Submitted(
+        receipt.execution_id, created=True, nodes=_nodes(rows), snapshot=_snapshot(execution, rows, receipt)
+    )
 
 
 def check(engine: Engine, satellites: Sequence[Satellite], limits: graph.Limits) -> dict[str, SatelliteType]:
@@ -154,6 +169,26 @@ def _nodes(rows: list[dict[str, Any]]) -> dict[UUID, Node]:
     return {
         row["id"]: Node(row["id"], row["queue"], tuple(row["dependencies"]), tuple(row["dependents"])) for row in rows
     }
+
+
+def _snapshot(execution: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], receipt: Receipt) -> Snapshot | None:
+    """Tell how an execution began, without reading it; None where it may have gone on meanwhile."""
+    if receipt.seq > len(("submitted", "started")):
+        return None
+    began = {
+        **execution,
+        **dict.fromkeys(("completed", "failed", "skipped", "cancelled"), 0),
+        "total": len(rows),
+        "status": receipt.status,
+        "seq": receipt.seq,
+        "deadline": receipt.deadline,
+        "created_at": receipt.created_at,
+        "updated_at": receipt.created_at,
+        "started_at": receipt.created_at if receipt.status == ExecutionStatus.RUNNING else None,
+        "finished_at": None,
+        "error": None,
+    }
+    return Snapshot(began, [{**_NOT_STARTED, **row} for row in rows], outputs_omitted=False)
 
 
 def _canonical(document: Mapping[str, Any]) -> str:

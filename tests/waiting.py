@@ -20,3 +20,8 @@ def until(condition: Callable[[], T | Literal[False] | None], *, within_s: float
             raise AssertionError(message)
         time.sleep(0.01)
     return value
+
+
+def last(seconds: float) -> None:
+    """Let a fault last, or a load be spread over time: nothing is waited for."""
+    time.sleep(seconds)

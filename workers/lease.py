@@ -22,7 +22,7 @@ from state_manager.store.engine import LIVELINESS
 from workers.interrupts import Interruptible, Reason, interruptible
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from uuid import UUID
 
     from state_manager.store.transitions import Claimed
@@ -51,7 +51,9 @@ class Held:
     """An attempt that this process holds in memory."""
 
     claim: UUID
-    run: Interruptible
+    run: Interruptible | None = None
+    """Its code, once that has begun."""
+    taken_away: bool = False
     deadline: float | None = None
     """When it is past its time, on the monotonic clock; None while its own code does not run."""
     kill_at: float | None = None
@@ -61,7 +63,7 @@ class Held:
         """Name the moments at which something is to be done about it."""
         if self.deadline is not None:
             yield self.deadline
-        if self.kill_at is not None:
+        if self.kill_at is not None and self.run is not None:
             yield self.kill_at if self.run.delivered else time.monotonic() + INTERRUPT_AGAIN_S
 
 
@@ -88,6 +90,7 @@ class Keeper:
         self._renew_every_s = min(settings().lease_s / 3, LONGEST_WAIT_S)
         self._held: dict[UUID, Held] = {}
         self._lock = Lock()
+        self._waits_until = 0.0
         self._stopping = Event()
         self._registered = Event()
         self._wake_reader, self._wake_writer = os.pipe()
@@ -104,39 +107,47 @@ class Keeper:
         self._wake()
         self._thread.join()
 
-    @contextmanager
-    def hold(self, attempt: Claimed) -> Iterator[Interruptible]:
-        """Keep an attempt's lease while this block runs and settles it."""
-        with interruptible() as run:
-            with self._lock:
-                self._held[attempt.id] = Held(attempt.claim, run)
-            try:
-                yield run
-            finally:
-                with self._lock:
-                    del self._held[attempt.id]
+    def hold(self, attempts: Iterable[Claimed]) -> None:
+        """Keep the leases of these attempts from now on."""
+        with self._lock:
+            self._held.update((attempt.id, Held(attempt.claim)) for attempt in attempts)
+
+    def drop(self, ids: Iterable[UUID]) -> None:
+        """Keep them no longer: they are settled, or given up."""
+        with self._lock:
+            for one in ids:
+                self._held.pop(one, None)
+
+    def is_taken_away(self, attempt: Claimed) -> bool:
+        """Tell whether an attempt that has not started is known to be no longer ours."""
+        return self._held[attempt.id].taken_away
 
     @contextmanager
-    def watch(self, attempt: Claimed) -> Iterator[None]:
+    def watch(self, attempt: Claimed) -> Iterator[Interruptible]:
         """While the satellite's own code runs, interrupt it when it is past its time or taken away.
 
         A child that does not end then is killed: it is this process's parent that reports its loss.
         """
         held, timeout_s = self._held[attempt.id], attempt.timeout_s
         watchdog = timeout_s is not None and self._identity.parent is not None
-        if timeout_s is not None:
-            held.deadline = time.monotonic() + timeout_s
-            self._wake()
-        if watchdog:
-            # It needs no interpreter lock, for code that never lets go of it.
-            faulthandler.dump_traceback_later((timeout_s or 0) + YIELD_S, exit=True, file=STDERR)
-        try:
-            with held.run.exposed():
-                yield
-        finally:
+        with interruptible() as run:
+            held.run = run
+            if held.taken_away:
+                run.interrupt(Reason.TAKEN_AWAY)
+            if timeout_s is not None:
+                held.deadline = time.monotonic() + timeout_s
+                if held.deadline < self._waits_until:
+                    self._wake()
             if watchdog:
-                faulthandler.cancel_dump_traceback_later()
-            held.deadline = held.kill_at = None
+                # It needs no interpreter lock, for code that never lets go of it.
+                faulthandler.dump_traceback_later((timeout_s or 0) + YIELD_S, exit=True, file=STDERR)
+            try:
+                with run.exposed():
+                    yield run
+            finally:
+                if watchdog:
+                    faulthandler.cancel_dump_traceback_later()
+                held.deadline = held.kill_at = None
 
     def _run(self) -> None:
         connection = self._connect()
@@ -159,7 +170,8 @@ class Keeper:
         """Wait for a notice, for a new attempt, or for the next moment that matters; tell whether to renew now."""
         with self._lock:
             moments = [due, *(moment for held in self._held.values() for moment in held.moments())]
-        timeout_s = max(min(moments) - time.monotonic(), 0)
+            self._waits_until = min(moments)
+        timeout_s = max(self._waits_until - time.monotonic(), 0)
         readable, _, _ = select.select([connection.fileno(), self._wake_reader], [], [], timeout_s)
         if self._wake_reader in readable:
             os.read(self._wake_reader, 1024)
@@ -174,6 +186,7 @@ class Keeper:
         if not known:
             self._introduce(connection)
         for satellite_id in taken_away:
+            held[satellite_id].taken_away = True
             self._interrupt(held[satellite_id], Reason.TAKEN_AWAY)
 
     def _end_the_late(self) -> None:
@@ -184,14 +197,14 @@ class Keeper:
             if one.kill_at is not None and now >= one.kill_at and self._identity.parent is not None:
                 _log.error("a satellite did not end %s s after it was interrupted: killing its process", YIELD_S)
                 os.kill(os.getpid(), signal.SIGKILL)
-            if one.kill_at is not None and one.run.reason is not None:
+            if one.kill_at is not None and one.run is not None and one.run.reason is not None:
                 one.run.interrupt(one.run.reason)
             if one.deadline is not None and now >= one.deadline:
                 one.deadline = None
                 self._interrupt(one, Reason.TIMEOUT)
 
     def _interrupt(self, held: Held, reason: Reason) -> None:
-        if held.kill_at is None:
+        if held.run is not None and held.kill_at is None:
             held.kill_at = time.monotonic() + YIELD_S
             held.run.interrupt(reason)
 

@@ -12,6 +12,8 @@ from uuid_utils.compat import uuid7
 from state_manager.config import settings
 from state_manager.store.engine import connect
 from workers.lease import Identity, Keeper
+from workers.pace import Pace
+from workers.relief import Relief
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -25,6 +27,9 @@ class Process:
 
     def __init__(self, queues: Collection[str] = (), parent: UUID | None = None) -> None:
         self.id = uuid7()
+        self.queues = queues
+        self.pace = Pace(settings().time_slice_ms)
+        self.relief = Relief()
         self.pid = os.getpid()
         self.name = f"{socket.gethostname()}/{self.pid}"
         self.keeper = Keeper(Identity(self.id, parent, self.name, queues))
@@ -68,5 +73,5 @@ def become_child() -> None:
         return
     if "engine" in vars(parent):
         parent.engine.dispose(close=False)
-    _here[:] = [Process(parent=parent.id)]
+    _here[:] = [Process(parent.queues, parent.id)]
     here().keeper.start()

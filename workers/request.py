@@ -22,6 +22,15 @@ _log = logging.getLogger(__name__)
 class SatelliteRequest(Request):  # type: ignore[misc]  # celery has no types
     """A request whose child's attempts are taken back at once when the child dies."""
 
+    @property
+    def request_dict(self) -> dict[str, Any]:
+        """What the child gets to know of the message; also whether a monitor has switched Celery's events on."""
+        known: dict[str, Any] = super().request_dict
+        eventer = self._eventer
+        # Without a monitor it is enabled for the worker's own heartbeats alone.
+        known["watched"] = bool(eventer and eventer.enabled and (not eventer.groups or "task" in eventer.groups))
+        return known
+
     def on_failure(self, exc_info: ExceptionInfo, *args: Any, **kwargs: Any) -> None:
         """Take back what a dead child held, then do as Celery does."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps what crossed a pipe

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import threading
 import time
-from pathlib import Path
+from functools import cache
 
 from workers import gpu
 
-_CLEAR_REFS = Path("/proc/self/clear_refs")
-_STATUS = Path("/proc/self/status")
-_RESET_PEAK = "5"
+_RESET_PEAK = b"5"
 """Written to clear_refs, resets the peak of the resident set (Linux, proc_pid_clear_refs(5))."""
+
+_STATUS_BYTES = 4096
 
 
 class Meter:
@@ -39,22 +40,30 @@ class Meter:
     def _cpu_time_s(self) -> float:
         if not self._alone:
             return time.thread_time()
-        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return sum(one.ru_utime + one.ru_stime for one in used)
+        ours, childrens = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+        return ours.ru_utime + ours.ru_stime + childrens.ru_utime + childrens.ru_stime
+
+
+@cache
+def _opened(name: str, flags: int, pid: int) -> int | None:
+    """Open a file of /proc once for this process; None where there is none, or it is not allowed."""
+    try:
+        return os.open(f"/proc/{pid}/{name}", flags | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 def _reset_peak() -> None:
-    try:
-        _CLEAR_REFS.write_text(_RESET_PEAK)
-    except OSError:
-        return  # not Linux, or not allowed: the peak is then that of the process's life
+    """Start the peak anew; where that is not possible, it is that of the process's life."""
+    file = _opened("clear_refs", os.O_WRONLY, os.getpid())
+    if file is not None:
+        os.write(file, _RESET_PEAK)
 
 
 def _peak_bytes() -> int:
-    try:
-        for line in _STATUS.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
+    file = _opened("status", os.O_RDONLY, os.getpid())
+    if file is not None:
+        _, found, rest = os.pread(file, _STATUS_BYTES, 0).partition(b"VmHWM:")
+        if found:
+            return int(rest.split(maxsplit=1)[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -34,25 +34,34 @@ class TimedOut(TimeoutError):
     """The satellite did not finish within its timeout."""
 
 
-def run(attempt: Claimed, interruptible: Interruptible, keeper: Keeper) -> tuple[Outcome, Exception | None] | None:
+def run(attempt: Claimed, keeper: Keeper) -> tuple[Outcome, Exception | None] | None:
     """Run an attempt, and return its outcome, with the exception where it failed; None where it was taken away."""
-    started = time.perf_counter()
+    started = time.monotonic()
     meter = Meter()
     result: dict[str, Any]
     error: Exception | None = None
+    interruptible: Interruptible | None = None
     with capture(attempt.id, attempt.attempt) as lines:
         try:
-            with keeper.watch(attempt):
+            with keeper.watch(attempt) as interruptible:
                 output = _call(attempt, interruptible)
             result = {"status": SatelliteStatus.COMPLETED, "output": output, "output_bytes": _size(output)}
         except (Exception, SystemExit, Interrupted) as raised:  # noqa: BLE001  (whatever it raises is its outcome)
-            if interruptible.reason is Reason.TAKEN_AWAY:
+            if interruptible is not None and interruptible.reason is Reason.TAKEN_AWAY:
                 return None
             error = _error_of(raised, attempt)
             result = _failure(error, raised, attempt)
             lines.add(time.time(), "error", result["traceback"])
-    elapsed_ms = (time.perf_counter() - started) * 1000
-    return Outcome(attempt.id, attempt.claim, duration_ms=elapsed_ms, resource_usage=meter.read(), **result), error
+    ended = time.monotonic()
+    outcome = Outcome(
+        attempt.id,
+        attempt.claim,
+        duration_ms=(ended - started) * 1000,
+        ended_at=ended,
+        resource_usage=meter.read(),
+        **result,
+    )
+    return outcome, error
 
 
 def _error_of(raised: BaseException, attempt: Claimed) -> Exception:

@@ -1,74 +1,51 @@
-"""The Celery tasks: run one satellite, send what an execution begins with, and answer a probe."""
+"""The Celery tasks: run satellites, send what an execution begins with, and answer a probe."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from celery.exceptions import Ignore, Retry
 
-from state_manager.config import settings
 from state_manager.errors import LateOutcome
 from state_manager.failpoints import Point, reach
 from state_manager.store import recovery, satellites
-from state_manager.store.patience import patiently
-from state_manager.store.transitions import claim, settle
-from workers import dispatch, process, runner
+from workers import dispatch, process
 from workers.app import DISPATCH_EXECUTION, PROBE, RUN_SATELLITE, app
+from workers.slices import Slice
 
 if TYPE_CHECKING:
     from celery import Task
-
-    from state_manager.store.transitions import Claimed
 
 SEND_AGAIN_AT_ONCE = 1000
 """So many lost messages one probe sends again; the next one finds the rest."""
 
 
 @app.task(name=RUN_SATELLITE, bind=True, ignore_result=True, Request="workers.request:SatelliteRequest")
-def run_satellite(self: Task, satellite_id: str) -> None:
-    """Claim a satellite, run it, settle what came of it, and go on with what that made ready.
+def run_satellite(self: Task, *satellite_ids: str) -> None:
+    """Claim satellites, all of one execution, run them, and go on for a time slice with what that makes ready.
 
-    The message is a hint: a claim that is refused, because another message came first, ends it here.
-    The satellite's own exception is raised at the end, so that Celery's monitors show it failed.
+    The message is a hint: a claim that is refused, because another message came first, ends it here. Celery knows it
+    by its first satellite, whose own exception is raised at the end, so that Celery's monitors show it failed.
     """
     reach(Point.RECEIVED)
-    attempt = _claim(UUID(satellite_id))
-    if attempt is None:
+    work = Slice(self.request)
+    if not work.begin([UUID(one) for one in satellite_ids]):
         raise Ignore
-    reach(Point.CLAIMED)
-    keeper = process.here().keeper
-    with keeper.hold(attempt) as interruptible:
-        ran = runner.run(attempt, interruptible, keeper)
-        if ran is None:
-            raise Ignore
-        outcome, error = ran
-        reach(Point.BEFORE_SETTLE)
-        settled = patiently(
-            lambda: settle(process.engine(), [outcome], max_concurrent=settings().max_concurrent_executions)
-        )
-    reach(Point.SETTLED)
-    if attempt.id not in settled.landed:
-        self.request.chain = None
-        raise LateOutcome
-    if error is not None:
-        # Celery follows no chain behind a failure: what runs all the same (`run_when: all_done`) is sent by itself.
-        self.request.chain = None
-    dispatch.go_on(self.request, attempt, settled.ready)
-    for execution_id in settled.admitted:
-        dispatch.hand_over(execution_id)
+    work.run()
     reach(Point.DISPATCHED)
-    if error is not None:
+    if work.late:
+        raise LateOutcome
+    if work.failure is not None:
+        error, outcome = work.failure
         raise error if outcome.retry_after_s is None else Retry(exc=error, when=outcome.retry_after_s)
 
 
 @app.task(name=DISPATCH_EXECUTION, ignore_result=True)
 def dispatch_execution(execution_id: str) -> None:
     """Send whatever is ready in an execution."""
-    execution = UUID(execution_id)
-    ready = satellites.ready(process.engine(), execution)
-    dispatch.send(execution, dispatch.graph(execution), ready)
+    dispatch.send(satellites.ready(process.engine(), UUID(execution_id)))
 
 
 @app.task(name=PROBE, ignore_result=True)
@@ -78,13 +55,3 @@ def probe(queue: str, sent_at: str) -> None:
     lost = recovery.send_again(process.engine(), queue, before, SEND_AGAIN_AT_ONCE)
     recovery.answer_probe(process.engine(), queue)
     dispatch.send_again(lost)
-
-
-def _claim(satellite_id: UUID) -> Claimed | None:
-    lease = timedelta(seconds=settings().lease_s)
-    token = uuid4()
-    here = process.here()
-    claimed = patiently(
-        lambda: claim(here.engine, [satellite_id], worker=here.id, name=here.name, lease=lease, token=token)
-    )
-    return claimed[0] if claimed else None

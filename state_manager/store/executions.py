@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, text
 
@@ -11,7 +11,7 @@ from state_manager.states import ExecutionStatus
 from state_manager.store.tables import executions, satellites
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -39,6 +39,10 @@ class Receipt:
     execution_id: UUID
     created: bool
     definition_hash: str
+    status: ExecutionStatus
+    seq: int
+    created_at: datetime
+    deadline: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,8 @@ class Snapshot:
     The satellites' rows have no `output` when `outputs_omitted`.
     """
 
-    execution: RowMapping
-    satellites: Sequence[RowMapping]
+    execution: Mapping[Any, Any]
+    satellites: Sequence[Mapping[Any, Any]]
     outputs_omitted: bool
 
 
@@ -71,11 +75,12 @@ def submit(
 ) -> Receipt:
     """Write the rows of a new execution, both given as JSON text; a known idempotency key writes nothing."""
     with engine.connect() as connection:
-        row = connection.execute(
+        answer = connection.execute(
             _SUBMIT,
             {"execution": execution, "satellites": satellite_rows, "max_concurrent": max_concurrent, "now": now},
-        ).one()
-    return Receipt(row.execution_id, row.created, row.definition_hash)
+        )
+        row = answer.mappings().one()
+    return Receipt(**row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, func, or_, select, text
 
 from state_manager.store.tables import satellites, workers
-from state_manager.store.transitions import Settled, as_settled, outcome_json
+from state_manager.store.transitions import Settled, as_settled, outcomes_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -82,13 +81,17 @@ def expire(
     now: datetime | None = None,
 ) -> Settled:
     """Count attempts of one execution as failed: of a worker known to be dead, or whose lease is over still."""
-    document = json.dumps([outcome_json(outcome) for outcome in outcomes])
     with engine.connect() as connection:
         row = connection.execute(
             _EXPIRE,
-            {"outcomes": document, "lease_over": lease_over, "max_concurrent": max_concurrent, "now": now},
+            {
+                "outcomes": outcomes_json(outcomes),
+                "lease_over": lease_over,
+                "max_concurrent": max_concurrent,
+                "now": now,
+            },
         ).one()
-    return as_settled(row)
+    return as_settled(row.landed, row.ready, row.ended, row.admitted)
 
 
 def strike_off(engine: Engine, lost: Collection[UUID]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 FUNCTIONS = ("transitions", "admit", "submit", "claim", "settle", "stop", "retry", "leases", "recovery")
-"""The files of `sql/`. Functions have no history: the newest text replaces the one before, at every migration."""
+"""The files of `sql/`. Functions have no history: at every migration the newest texts replace the ones before."""
+
+_DEFINED = re.compile(r"^CREATE OR REPLACE FUNCTION (\w+)", re.MULTILINE)
+_PRESENT = """
+    SELECT oid::regprocedure::text FROM pg_proc
+    WHERE pronamespace = current_schema()::regnamespace AND proname = ANY (%s) AND prorettype <> 'trigger'::regtype
+"""
 
 _LOCK = 0x65786F73
 """The advisory lock that lets one of several starting processes migrate while the others wait."""
@@ -32,12 +39,21 @@ def migrate(database_uri: str) -> None:
         with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             command.upgrade(alembic_config(connection), "head")
-            for name in FUNCTIONS:
-                # By the driver itself: SQLAlchemy would take the texts' percent signs for parameters.
-                driver: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
-                driver.execute((HERE / "sql" / f"{name}.sql").read_text(encoding="utf-8"))
+            # By the driver itself: SQLAlchemy would take the texts' percent signs for parameters.
+            driver: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+            _replace_functions(driver)
     finally:
         engine.dispose()
+
+
+def _replace_functions(driver: psycopg.Connection) -> None:
+    """Drop them, however many parameters they had, and create them: one of the same name would stay beside ours."""
+    texts = [(HERE / "sql" / f"{name}.sql").read_text(encoding="utf-8") for name in FUNCTIONS]
+    names = [name for one in texts for name in _DEFINED.findall(one)]
+    for (signature,) in driver.execute(_PRESENT, (names,)).fetchall():
+        driver.execute(f"DROP FUNCTION {signature}")  # PostgreSQL's own spelling
+    for one in texts:
+        driver.execute(one)
 
 
 def is_current(engine: Engine) -> bool:

@@ -11,14 +11,16 @@ from sqlalchemy import func, select, text, update
 from state_manager.store.tables import probes, satellites
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy import Engine
 
-_FIRE_DUE = text("SELECT id, execution_id, queue, dispatches FROM fire_due(:limit, :now)")
-_SEND_AGAIN = text("SELECT id, execution_id, queue, dispatches FROM send_again(:queue, :before, :limit)")
+_FIRE_DUE = text("SELECT id, execution_id, queue, identifier, dispatches, alone FROM fire_due(:limit, :now)")
+_SEND_AGAIN = text(
+    "SELECT id, execution_id, queue, identifier, dispatches, alone FROM send_again(:queue, :before, :limit)"
+)
 _DUE_PROBES = text("SELECT queue, sent_at FROM due_probes(:now)")
 _REPAIR = text("SELECT repair_admission(:max_concurrent)")
 
@@ -30,7 +32,9 @@ class Unsent:
     id: UUID
     execution_id: UUID
     queue: str
+    identifier: str
     dispatches: int
+    alone: bool
 
 
 def fire_due(engine: Engine, limit: int, now: datetime | None = None) -> list[Unsent]:
@@ -46,13 +50,12 @@ def send_again(engine: Engine, queue: str, before: datetime, limit: int) -> list
         return [Unsent(*row) for row in rows]
 
 
-def unsent(engine: Engine, ids: Sequence[UUID]) -> list[Unsent]:
+def unsent(engine: Engine, ids: Collection[UUID]) -> list[Unsent]:
     """Read what a message for these satellites has to say."""
     if not ids:
         return []
-    query = select(satellites.c.id, satellites.c.execution_id, satellites.c.queue, satellites.c.dispatches).where(
-        satellites.c.id.in_(ids)
-    )
+    columns = [satellites.c[name] for name in ("id", "execution_id", "queue", "identifier", "dispatches", "alone")]
+    query = select(*columns).where(satellites.c.id == func.any(list(ids))).order_by(satellites.c.ordinal)
     with engine.connect() as connection:
         return [Unsent(*row) for row in connection.execute(query)]
 

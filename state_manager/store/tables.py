@@ -8,6 +8,7 @@ from sqlalchemy import (
     ARRAY,
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -124,6 +125,8 @@ satellites = Table(
     Column("retry_policy", _json, nullable=False),
     Column("max_attempts", Integer, nullable=False),
     _count("attempt"),
+    # A worker was lost while it held this and others: which of them did it is known when each has run alone.
+    Column("alone", Boolean, nullable=False, server_default=text("false")),
     Column("claim", Uuid),
     Column("worker", Uuid),
     Column("lease_expires_at", _moment),

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
-
 from state_manager.states import ExecutionStatus, SatelliteStatus
+from state_manager.store.engine import call
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from sqlalchemy import Engine, Row
+    from sqlalchemy import Engine
 
-_CLAIM = text("SELECT * FROM claim(:ids, :token, :worker, :name, :lease, :now)")
-_SETTLE = text("SELECT * FROM settle(CAST(:outcomes AS json), :max_concurrent, :now)")
+_CLAIM: LiteralString = "SELECT claim(%(ids)s, %(token)s, %(worker)s, %(name)s, %(lease)s, %(now)s)"
+_SETTLE: LiteralString = """
+    SELECT landed, ready, ended, admitted, claimed
+    FROM settle(%(outcomes)s::json, %(max_concurrent)s, %(room)s::json, %(now)s)
+"""
+_RELEASE: LiteralString = "SELECT release(%(ids)s, %(claims)s, %(alone)s, %(now)s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,30 @@ class Claimed:
     input: dict[str, Any]
     dependency_outputs: dict[str, Any] | None
 
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Claimed:
+        """Read what `claim` and `settle` answer."""
+        ids = {name: UUID(row[name]) for name in ("id", "execution_id", "claim")}
+        return cls(**row | ids)
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a worker can go on with besides: it claims, with a settle, what became ready and fits.
+
+    The first of it in any case; others behind it while they are of known `kinds` (usual milliseconds by identifier),
+    on one of its `queues`, and together take no longer than `room_ms`.
+    """
+
+    token: UUID
+    worker: UUID
+    name: str
+    lease_s: float
+    queues: Collection[str]
+    kinds: Mapping[str, float]
+    room_ms: float
+    at_most: int
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -55,6 +83,8 @@ class Outcome:
     error_kind: str | None = None
     traceback: str | None = None
     duration_ms: float | None = None
+    ended_at: float | None = None
+    """On this process's monotonic clock."""
     resource_usage: dict[str, float | None] | None = None
     retry_after_s: float | None = None
 
@@ -67,6 +97,7 @@ class Settled:
     ready: tuple[UUID, ...]
     ended: ExecutionStatus | None
     admitted: tuple[UUID, ...]
+    claimed: tuple[Claimed, ...] = ()
 
 
 def claim(
@@ -91,34 +122,66 @@ def claim(
         "lease": lease,
         "now": now,
     }
-    with engine.connect() as connection:
-        return [Claimed(**row) for row in connection.execute(_CLAIM, parameters).mappings()]
+    (rows,) = call(engine, _CLAIM, parameters)
+    return [Claimed.from_json(row) for row in rows]
 
 
-def settle(engine: Engine, outcomes: Sequence[Outcome], *, max_concurrent: int, now: datetime | None = None) -> Settled:
-    """Record the outcomes of attempts, all of one execution.
+def settle(
+    engine: Engine,
+    outcomes: Sequence[Outcome],
+    *,
+    max_concurrent: int,
+    room: Room | None = None,
+    now: datetime | None = None,
+) -> Settled:
+    """Record the outcomes of attempts, all of one execution; with `room`, claim what may start now and fits.
 
     Safe to send again when the answer was lost: a token settles once, and later calls answer as the first did.
     An outcome whose attempt was taken away is not among the `landed`, and has changed nothing.
     """
-    document = json.dumps([outcome_json(outcome) for outcome in outcomes], ensure_ascii=False, allow_nan=False)
-    with engine.connect() as connection:
-        row = connection.execute(_SETTLE, {"outcomes": document, "max_concurrent": max_concurrent, "now": now}).one()
-    return as_settled(row)
+    document = outcomes_json(outcomes)
+    parameters = {
+        "outcomes": document,
+        "max_concurrent": max_concurrent,
+        "room": None if room is None else json.dumps(vars(room), default=str),
+        "now": now,
+    }
+    *settled, claimed = call(engine, _SETTLE, parameters)
+    return replace(as_settled(*settled), claimed=tuple(map(Claimed.from_json, claimed)))
 
 
-def as_settled(row: Row[Any]) -> Settled:
+def release(
+    engine: Engine, attempts: Collection[Claimed], *, alone: bool = False, now: datetime | None = None
+) -> list[UUID]:
+    """Give back attempts of one execution that were claimed and not started; return those that can be sent again."""
+    parameters = {
+        "ids": [attempt.id for attempt in attempts],
+        "claims": [attempt.claim for attempt in attempts],
+        "alone": alone,
+        "now": now,
+    }
+    (released,) = call(engine, _RELEASE, parameters)
+    return list(released)
+
+
+def as_settled(
+    landed: Collection[UUID],
+    ready: Collection[UUID],
+    ended: str | None,
+    admitted: Collection[UUID],
+) -> Settled:
     """Read what `settle` and `expire` answer."""
-    return Settled(
-        landed=frozenset(row.landed),
-        ready=tuple(row.ready),
-        ended=None if row.ended is None else ExecutionStatus(row.ended),
-        admitted=tuple(row.admitted),
-    )
+    end = None if ended is None else ExecutionStatus(ended)
+    return Settled(frozenset(landed), tuple(ready), end, tuple(admitted))
 
 
-def outcome_json(outcome: Outcome) -> dict[str, Any]:
-    """Write an outcome as the functions read it."""
+def outcomes_json(outcomes: Sequence[Outcome]) -> str:
+    """Write outcomes as the functions read them, as of this moment."""
+    now = time.monotonic()
+    return json.dumps([_as_json(outcome, now) for outcome in outcomes], ensure_ascii=False, allow_nan=False)
+
+
+def _as_json(outcome: Outcome, now: float) -> dict[str, Any]:
     return {
         "id": str(outcome.id),
         "claim": str(outcome.claim),
@@ -129,6 +192,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "error_kind": outcome.error_kind,
         "traceback": outcome.traceback,
         "duration_ms": outcome.duration_ms,
+        "ended_ms_ago": None if outcome.ended_at is None else (now - outcome.ended_at) * 1000,
         "resource_usage": outcome.resource_usage,
         "retry_after_s": outcome.retry_after_s,
     }

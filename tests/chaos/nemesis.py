@@ -16,6 +16,7 @@ from psycopg import OperationalError
 from sqlalchemy import text
 
 from tests.chaos.proxy import Faults, Proxy
+from tests.waiting import last
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,7 @@ class Nemesis:
             print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
             self._faults[name]()
             self.fired[name] += 1
-            time.sleep(self._chance.uniform(*PAUSE_S))
+            last(self._chance.uniform(*PAUSE_S))
             self._parts.mend()
         self._parts.mend()
 
@@ -128,7 +129,7 @@ class Nemesis:
         group = self._parts.choose(self._chance, "worker").pid
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGSTOP)
-            time.sleep(self._chance.uniform(3, 5))
+            last(self._chance.uniform(3, 5))
             os.killpg(group, signal.SIGCONT)
 
     def _kill_everything(self) -> None:
@@ -143,12 +144,12 @@ class Nemesis:
 
     def _away(self, end: Callable[[], None], start: Callable[[], None]) -> None:
         end()
-        time.sleep(self._chance.uniform(0, 1))
+        last(self._chance.uniform(0, 1))
         start()
 
     def _pause(self, paused: contextlib.AbstractContextManager[None]) -> None:
         with paused:
-            time.sleep(self._chance.uniform(0.5, 2))
+            last(self._chance.uniform(0.5, 2))
 
     def _terminate_sessions(self) -> None:
         with contextlib.suppress(OperationalError), self._site.engine.connect() as connection:
@@ -157,20 +158,20 @@ class Nemesis:
     def _delay(self) -> None:
         for proxy in (self._database, self._broker):
             proxy.switch(Faults(there_s=0.01, back_s=0.01))
-        time.sleep(2)
+        last(2)
         for proxy in (self._database, self._broker):
             proxy.heal()
 
     def _cut(self, proxy: Proxy) -> None:
         before = proxy.counts["cut"]
         proxy.switch(Faults(cut_after=self._chance.randint(1, 2000), cuts=self._chance.randint(1, 5)))
-        time.sleep(1)
+        last(1)
         proxy.heal()
         if proxy.counts["cut"] == before:
             proxy.reset()
 
     def _swallow(self, proxy: Proxy) -> None:
         proxy.switch(Faults(black_hole=True))
-        time.sleep(self._chance.uniform(0.5, 2))
+        last(self._chance.uniform(0.5, 2))
         proxy.reset()
         proxy.heal()

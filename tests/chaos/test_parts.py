@@ -131,7 +131,7 @@ def test_killed_workers_satellite_starts_within_seconds_on_another(system: Syste
     system.start_beat()
     system.start_api()
     first = system.start_worker()
-    execution_id = system.submit({"name": "held", "uses": "satellite/exospherehost/sleep", "config": {"seconds": 3}})
+    execution_id = system.submit({"name": "held", "uses": "satellite/exospherehost/sleep", "config": {"seconds": 8}})
     until(lambda: system.statuses(execution_id)["held"] == "running")
     system.start_worker()
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from tests.chaos.load import ECHO, assert_nothing_is_lost, chain, fan, overlapping
 from tests.chaos.servers import Site, fresh_site
-from tests.waiting import until
+from tests.waiting import last, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def test_restart_of_postgresql_in_good_order_charges_nobody_an_attempt(site: Sit
 
 def test_pause_of_postgresql_charges_nobody_an_attempt(site: Site, load: list[str]) -> None:
     with site.postgres.paused():
-        time.sleep(2)
+        last(2)
 
     assert_undisturbed(site, load)
 
@@ -77,7 +77,7 @@ def test_sessions_that_are_terminated_again_and_again_charge_nobody_an_attempt(s
                 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
             """)
             terminated += connection.execute(query).scalar_one()
-        time.sleep(0.2)
+        last(0.2)
 
     assert terminated > 10
     assert_undisturbed(site, load)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -145,9 +146,16 @@ def _replay(told: dict[str, Any], event: RowMapping) -> None:
     told["status"] = status
     told["end_time"] = event["at"] if status in TERMINAL else None
     told["reason"] = data.get("reason") if status == S.SKIPPED else None
+    if data.get("start_time"):
+        told["start_time"] = datetime.fromisoformat(data["start_time"])
+    if data.get("end_time"):
+        assert datetime.fromisoformat(data["end_time"]) <= event["at"]
+        told["end_time"] = datetime.fromisoformat(data["end_time"])
     if event["kind"] == "retried":
         told["start_time"] = None
-    if status == S.RUNNING:
+    if event["kind"] == "released":
+        told |= {"attempt": told["attempt"] - 1, "start_time": None}
+    elif status == S.RUNNING:
         assert data["attempt"] == told["attempt"] + 1
         told |= {"attempt": data["attempt"], "start_time": event["at"]}
     elif status in {S.COMPLETED, S.FAILED} or event["kind"] == "retrying":

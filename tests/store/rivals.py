@@ -58,6 +58,16 @@ def rival_to(engine: Engine) -> Iterator[tuple[Engine, Rival]]:
         yield cast("Engine", _OneTransaction(connection)), Rival(engine, threads)
 
 
+class _Borrowed:
+    """What a pool would lend: it stays where it is."""
+
+    def __init__(self, driver_connection: object) -> None:
+        self.driver_connection = driver_connection
+
+    def close(self) -> None:
+        pass
+
+
 class _OneTransaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -65,3 +75,6 @@ class _OneTransaction:
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         yield self._connection
+
+    def raw_connection(self) -> _Borrowed:
+        return _Borrowed(self._connection.connection.driver_connection)

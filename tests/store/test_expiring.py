@@ -160,7 +160,7 @@ def test_loss_stands_in_the_event_log(engine: Engine) -> None:
     assert log is not None
     error = "worker lost in attempt 1: it is gone"
     assert (log[-1]["kind"], log[-1]["status"]) == ("retrying", "pending")
-    assert log[-1]["data"] == {"attempt": 1, "error": error, "kind": "worker_lost"}
+    assert {"attempt": 1, "error": error, "kind": "worker_lost"}.items() <= log[-1]["data"].items()
     assert satellites.ready(engine, submitted.execution_id) == [submitted["s0"]]
 
 

@@ -43,7 +43,8 @@ def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 def overdue(engine: Engine, width: int = 1, *, max_attempts: int = 2) -> Submitted:
     """Submit an execution whose satellites run under leases that were over long ago."""
     submitted = submit(engine, front(width), max_attempts=max_attempts, timeout_s=EVER_S, now=NOON)
-    claim(engine, submitted, *submitted.ids, now=NOON)
+    for name in submitted.ids:
+        claim(engine, submitted, name, now=NOON)
     return submitted
 
 
@@ -58,7 +59,9 @@ def due(engine: Engine, width: int = 1) -> Submitted:
 def lost(engine: Engine, uri: str, width: int = 1) -> Submitted:
     """Submit an execution whose satellites run in a worker that is gone."""
     submitted = submit(engine, front(width), max_attempts=2)
-    claim(engine, submitted, *submitted.ids, worker=lost_worker(engine, uri))
+    worker = lost_worker(engine, uri)
+    for name in submitted.ids:
+        claim(engine, submitted, name, worker=worker)
     return submitted
 
 

@@ -75,7 +75,8 @@ def test_failure_stands_in_the_event_log(engine: Engine) -> None:
     log = events.read(engine, submitted.execution_id, after=0, limit=100)
     assert log is not None
     (event,) = [one for one in log if (one["kind"], one["name"]) == ("failed", "s0")]
-    assert event["data"] == {"attempt": 1, "error": "ValueError: no", "kind": "logic_error", "traceback": "…"}
+    told = {"attempt": 1, "error": "ValueError: no", "kind": "logic_error", "traceback": "…"}
+    assert told.items() <= event["data"].items()
 
 
 def test_late_settle_changes_nothing(engine: Engine) -> None:

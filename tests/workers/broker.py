@@ -29,15 +29,14 @@ class Message:
         Request(message, app=app, task=app.tasks[message.headers["task"]]).execute()
 
     @property
-    def head(self) -> str:
-        """The satellite that the message starts, or the execution of which it starts all that is ready."""
-        (one,) = self._payload[0]
-        return str(one)
+    def heads(self) -> list[str]:
+        """The satellites that the message starts, or the execution of which it starts all that is ready."""
+        return [str(one) for one in self._payload[0]]
 
     @property
     def riders(self) -> list[str]:
-        """The satellites that are named in it, as often as they are: the one that it starts, and those behind."""
-        return [self.head, *_satellites(self._payload[2])]
+        """The satellites that are named in it, as often as they are: those that it starts, and those behind."""
+        return [*self.heads, *_satellites(self._payload[2])]
 
     @property
     def _payload(self) -> Any:

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch, database_uri: str) -> Iterator[Broker]:
-    """Yield the broker of tasks that run in this process, one by one as the test says."""
+def broker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, database_uri: str) -> Iterator[Broker]:
+    """Yield the broker of tasks that run in this process, one by one as the test says.
+
+    Its parameter is the time slice in milliseconds: none by default, so that each satellite has a message.
+    """
+    monkeypatch.setenv("TIME_SLICE_MS", str(getattr(request, "param", 0)))
     monkeypatch.setenv("DATABASE_URI", database_uri)
     monkeypatch.setenv("SATELLITE_MODULES", "tests.satellites")
     known_broker = app.conf.broker_url

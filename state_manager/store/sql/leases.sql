@@ -41,7 +41,9 @@ $$;
 
 -- expire: the attempts of workers that are gone count as failed, unless they settled or renewed in the meantime.
 -- With `p_lease_over` only those whose lease is over by now; else their worker is known to be dead.
--- One execution a call; answers as settle does. The tokens go: a worker that comes back late is refused.
+-- Attempts that were claimed together go back uncharged instead, each to be claimed alone the next time: only then is
+-- it known which of them took the worker along. One execution a call; answers as settle does, with what went back
+-- among the ready too. The tokens go: a worker that comes back late is refused.
 CREATE OR REPLACE FUNCTION expire(
     p_outcomes json, p_lease_over boolean, p_max_concurrent int, p_now timestamptz DEFAULT NULL,
     OUT landed uuid[], OUT ready uuid[], OUT ended execution_status, OUT admitted uuid[]
@@ -50,26 +52,39 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     v_due json;
+    v_together json[];
+    v_released uuid[];
 BEGIN
+    landed := '{}';
+    ready := '{}';
+    admitted := '{}';
     PERFORM FROM executions e
     WHERE e.id = (SELECT s.execution_id FROM satellites s WHERE s.id = (p_outcomes -> 0 ->> 'id')::uuid)
     FOR NO KEY UPDATE;
     WITH due AS (
-        SELECT o.value FROM json_array_elements(p_outcomes) AS o
+        SELECT o.value, s.worker, s.claim FROM json_array_elements(p_outcomes) AS o
         JOIN satellites s ON s.id = (o.value ->> 'id')::uuid AND s.claim = (o.value ->> 'claim')::uuid
         WHERE s.status = 'running'
           AND (NOT p_lease_over OR s.lease_expires_at <= coalesce(p_now, clock_timestamp()))
         FOR NO KEY UPDATE OF s
     )
-    SELECT json_agg(due.value) INTO v_due FROM due;
-    IF v_due IS NULL THEN
-        landed := '{}';
-        ready := '{}';
-        admitted := '{}';
-        RETURN;
+    SELECT json_agg(due.value) FILTER (WHERE s.together = 1), array_agg(due.value) FILTER (WHERE s.together > 1)
+    INTO v_due, v_together FROM due CROSS JOIN LATERAL (
+        SELECT count(*) AS together FROM satellites s
+        WHERE s.worker = due.worker AND s.status = 'running' AND s.claim = due.claim
+    ) AS s;
+    IF v_due IS NOT NULL THEN
+        SELECT s.landed, s.ready, s.ended, s.admitted INTO landed, ready, ended, admitted
+        FROM settle(v_due, p_max_concurrent, NULL, p_now) AS s;
+        UPDATE satellites SET claim = NULL WHERE id = ANY (landed) AND status <> 'running';
     END IF;
-    SELECT s.landed, s.ready, s.ended, s.admitted INTO landed, ready, ended, admitted
-    FROM settle(v_due, p_max_concurrent, p_now) AS s;
-    UPDATE satellites SET claim = NULL WHERE id = ANY (landed) AND status <> 'running';
+    IF v_together IS NOT NULL THEN
+        v_released := release(
+            ARRAY(SELECT (value ->> 'id')::uuid FROM unnest(v_together) AS value),
+            ARRAY(SELECT (value ->> 'claim')::uuid FROM unnest(v_together) AS value), true, p_now
+        );
+        landed := landed || v_released;
+        ready := ready || v_released;
+    END IF;
 END
 $$;

@@ -1,7 +1,7 @@
 -- fire_due: satellites whose wait before the next attempt is over become ready, and are to be sent; unless something
 -- that they depend on was put back meanwhile, which they wait for again.
 CREATE OR REPLACE FUNCTION fire_due(p_limit int, p_now timestamptz DEFAULT NULL)
-RETURNS TABLE (id uuid, execution_id uuid, queue text, dispatches int)
+RETURNS TABLE (id uuid, execution_id uuid, queue text, identifier text, dispatches int, alone boolean)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
@@ -16,14 +16,14 @@ BEGIN
         FROM due WHERE s.id = due.id
         RETURNING s.*
     )
-    SELECT f.id, f.execution_id, f.queue, f.dispatches FROM fired f WHERE f.queued_at IS NOT NULL;
+    SELECT f.id, f.execution_id, f.queue, f.identifier, f.dispatches, f.alone FROM fired f WHERE f.queued_at IS NOT NULL;
 END
 $$;
 
 -- send_again: a queue's satellites that have been ready since before `p_before` and are unclaimed, when a probe of
 -- that moment has come out of the queue: they were behind nothing any more, so their messages are lost.
 CREATE OR REPLACE FUNCTION send_again(p_queue text, p_before timestamptz, p_limit int)
-RETURNS TABLE (id uuid, execution_id uuid, queue text, dispatches int)
+RETURNS TABLE (id uuid, execution_id uuid, queue text, identifier text, dispatches int, alone boolean)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
@@ -34,7 +34,7 @@ BEGIN
     )
     UPDATE satellites s SET queued_at = clock_timestamp(), dispatches = s.dispatches + 1
     FROM lost WHERE s.id = lost.id
-    RETURNING s.id, s.execution_id, s.queue, s.dispatches;
+    RETURNING s.id, s.execution_id, s.queue, s.identifier, s.dispatches, s.alone;
 END
 $$;
 

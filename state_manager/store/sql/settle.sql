@@ -3,13 +3,16 @@
 --   ready     the satellites that may start because of it
 --   ended     the execution's final status, if this call ended it
 --   admitted  the executions that were let in because of that
+--   claimed   what its worker goes on with: those of the ready that `satisfy` claimed, as they fit `p_room`
 -- A failure that says `retry_after_s`, with attempts left, puts its satellite back to wait for the next one.
 -- An outcome whose token is not the row's belongs to an attempt that was taken away: it changes nothing.
 CREATE OR REPLACE FUNCTION settle(
-    p_outcomes json, p_max_concurrent int, p_now timestamptz DEFAULT NULL,
-    OUT landed uuid[], OUT ready uuid[], OUT ended execution_status, OUT admitted uuid[]
+    p_outcomes json, p_max_concurrent int, p_room json DEFAULT NULL, p_now timestamptz DEFAULT NULL,
+    OUT landed uuid[], OUT ready uuid[], OUT ended execution_status, OUT admitted uuid[], OUT claimed json
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+-- Planned once, by keys: planning anew each time took longer than running, and statistics may lag behind a load.
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     v_execution executions;
@@ -19,7 +22,7 @@ DECLARE
     v_again uuid[];
     v_skipped uuid[] := '{}';
     v_cancelled uuid[] := '{}';
-    v_repeated uuid[];
+    v_repeated uuid[] := '{}';
 BEGIN
     admitted := '{}';
     -- First the lock, alone: the statements after it see whatever a rival committed while we waited.
@@ -31,7 +34,8 @@ BEGIN
     WITH outcome AS (
         SELECT * FROM json_to_recordset(p_outcomes) AS o(
             id uuid, claim uuid, status satellite_status, output json, output_bytes int,
-            error text, error_kind text, traceback text, duration_ms float8, resource_usage json, retry_after_s float8
+            error text, error_kind text, traceback text, duration_ms float8, ended_ms_ago float8, resource_usage json,
+            retry_after_s float8
         )
     ), decided AS (
         SELECT o.*, o.retry_after_s IS NOT NULL AND s.attempt < s.max_attempts AS again
@@ -43,22 +47,28 @@ BEGIN
             output = o.output, output_bytes = coalesce(o.output_bytes, 0),
             error = o.error, error_kind = o.error_kind, traceback = o.traceback,
             duration_ms = o.duration_ms, resource_usage = o.resource_usage,
-            end_time = CASE WHEN NOT o.again THEN v_now END, lease_expires_at = NULL,
+            -- Its own times, where its worker tells them: it may have waited, claimed, for others of its batch.
+            start_time = greatest(s.start_time, v_now - make_interval(secs => (o.ended_ms_ago + o.duration_ms) / 1000)),
+            end_time = CASE WHEN NOT o.again THEN v_now - make_interval(secs => coalesce(o.ended_ms_ago, 0) / 1000) END,
+            lease_expires_at = NULL,
             not_before = CASE WHEN o.again AND o.retry_after_s > 0 THEN v_now + make_interval(secs => o.retry_after_s) END,
             -- What it depends on may have been put back meanwhile: then it waits for that again.
             queued_at = CASE WHEN o.again AND o.retry_after_s <= 0 AND s.unmet = 0 THEN v_now END,
             dispatches = s.dispatches + (o.again AND o.retry_after_s <= 0)::int
         FROM decided o
         WHERE s.id = o.id
-        RETURNING s.id, s.ordinal, s.status, s.attempt, s.error, s.error_kind, s.traceback, s.not_before, s.queued_at
+        RETURNING s.id, s.ordinal, s.status, s.attempt, s.error, s.error_kind, s.traceback, s.not_before, s.queued_at,
+                  s.start_time, s.end_time
     ), told AS (
         INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
         SELECT v_execution.id, v_execution.seq + row_number() OVER (ORDER BY r.ordinal), r.id,
                CASE r.status WHEN 'pending' THEN 'retrying' ELSE r.status::text END, r.status::text, v_now,
                CASE r.status
-                   WHEN 'completed' THEN json_build_object('attempt', r.attempt)
+                   WHEN 'completed' THEN json_build_object(
+                       'attempt', r.attempt, 'start_time', r.start_time, 'end_time', r.end_time
+                   )
                    ELSE json_strip_nulls(json_build_object(
-                       'attempt', r.attempt, 'error', r.error, 'kind', r.error_kind, 'traceback', r.traceback,
+                       'attempt', r.attempt, 'start_time', r.start_time, 'end_time', r.end_time, 'error', r.error, 'kind', r.error_kind, 'traceback', r.traceback,
                        'not_before', r.not_before
                    ))
                END
@@ -76,17 +86,23 @@ BEGIN
         SELECT * INTO v_execution.seq, v_skipped, v_cancelled
         FROM give_up(v_execution.id, v_execution.failure_policy, v_execution.seq, v_failed, v_now);
     END IF;
-    ready := v_again || satisfy(v_completed, v_failed || v_skipped || v_cancelled, v_now);
+    SELECT v_again || s.ready, s.claimed, s.seq INTO ready, claimed, v_execution.seq FROM satisfy(
+        v_execution.id, v_completed, v_failed || v_skipped || v_cancelled, v_execution.seq, p_room, v_now
+    ) AS s;
     IF cardinality(landed) < json_array_length(p_outcomes) THEN
         -- A token that is still in a row which no longer runs: its outcome was recorded, the answer was lost.
-        SELECT array_agg(s.id), array_agg(s.id) FILTER (WHERE s.queued_at IS NOT NULL) INTO v_repeated, v_again
+        SELECT coalesce(array_agg(s.id), '{}'), array_agg(s.id) FILTER (WHERE s.queued_at IS NOT NULL)
+        INTO v_repeated, v_again
         FROM json_to_recordset(p_outcomes) AS o(id uuid, claim uuid) JOIN satellites s USING (id)
         WHERE s.claim = o.claim AND s.status <> 'running' AND s.id <> ALL (landed);
         SELECT landed || v_repeated, ready || v_again || array_agg(f.id) INTO landed, ready
         FROM ready_behind(v_repeated) AS f(id);
+        IF landed = v_repeated AND p_room IS NOT NULL THEN
+            claimed := taken_by((p_room ->> 'worker')::uuid, (p_room ->> 'token')::uuid);
+        END IF;
     END IF;
 
-    IF cardinality(landed) > coalesce(cardinality(v_repeated), 0) THEN
+    IF cardinality(landed) > cardinality(v_repeated) THEN
         SELECT * INTO ended, admitted FROM count_outcomes(
             v_execution.id, v_execution.seq, cardinality(v_completed), cardinality(v_failed),
             cardinality(v_skipped), cardinality(v_cancelled), p_max_concurrent, v_now
@@ -140,10 +156,25 @@ $$;
 
 -- satisfy: lower `unmet` behind satellites that ended, whatever the dependents' own status: it always equals
 -- the number of dependencies not yet satisfied, and is never recounted. Answers those that became ready.
+-- With `p_room` its worker goes on with some of them, `claimed` in the same update: those on queues that it listens to,
+-- in the order of the document; the first, whatever it is, and behind it what it knows to be short, until its time is
+-- full. `p_room` has the claim's `token`, `worker`, `name` and `lease_s`; `room_ms`, the longest time of them all;
+-- `kinds`, the usual milliseconds of a satellite by its kind; `queues`, and `at_most`, a number of satellites.
 CREATE OR REPLACE FUNCTION satisfy(
-    p_completed uuid[], p_lost uuid[], p_now timestamptz, OUT ready uuid[]
+    p_execution uuid, p_completed uuid[], p_lost uuid[], p_seq bigint, p_room json, p_now timestamptz,
+    OUT ready uuid[], OUT claimed json, OUT seq bigint
 )
 LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_token uuid := p_room ->> 'token';
+    v_worker uuid := p_room ->> 'worker';
+    v_name text := p_room ->> 'name';
+    v_lease_end timestamptz := p_now + make_interval(secs => (p_room ->> 'lease_s')::float8);
+    v_queues text[] := ARRAY(SELECT json_array_elements_text(p_room -> 'queues'));
+    v_kinds json := p_room -> 'kinds';
+    v_room_ms float8 := p_room ->> 'room_ms';
+    v_at_most int := p_room ->> 'at_most';
 BEGIN
     WITH satisfied AS (
         SELECT behind.id, count(*) AS by_end, count(*) FILTER (WHERE e.id = ANY (p_completed)) AS by_success
@@ -151,19 +182,40 @@ BEGIN
         WHERE e.id = ANY (p_completed || p_lost)
         GROUP BY behind.id
     ), lowering AS (
-        SELECT d.id, CASE d.run_when WHEN 'all_done' THEN by_end ELSE by_success END AS by
+        SELECT d.id, d.ordinal, d.identifier, by, d.unmet = by AND d.status = 'pending' AND d.not_before IS NULL AS ready,
+               d.queue = ANY (v_queues) AND NOT d.alone AS welcome
         FROM satisfied JOIN satellites d USING (id)
+        CROSS JOIN LATERAL (SELECT CASE d.run_when WHEN 'all_done' THEN by_end ELSE by_success END AS by) AS how
+        WHERE by > 0
+    ), fitting AS (
+        SELECT l.id, l.by, l.ready, l.ready AND l.welcome AND row_number() OVER place <= v_at_most AND (
+                   row_number() OVER place = 1
+                   OR sum(coalesce(v_kinds ->> l.identifier, 'infinity')::float8) OVER place <= v_room_ms
+               ) AS fits
+        FROM lowering l WINDOW place AS (PARTITION BY l.ready AND l.welcome ORDER BY l.ordinal)
     ), lowered AS (
         UPDATE satellites d
-        SET unmet = d.unmet - l.by,
-            queued_at = CASE WHEN d.unmet = l.by AND d.status = 'pending' AND d.not_before IS NULL THEN p_now
-                             ELSE d.queued_at END
-        FROM lowering l
-        WHERE d.id = l.id AND l.by > 0
-        RETURNING d.id, d.ordinal, d.unmet, d.queued_at
+        SET unmet = d.unmet - f.by,
+            queued_at = CASE WHEN f.ready AND NOT f.fits THEN p_now ELSE d.queued_at END,
+            status = CASE WHEN f.fits THEN 'running' ELSE d.status END,
+            claim = CASE WHEN f.fits THEN v_token ELSE d.claim END,
+            attempt = d.attempt + f.fits::int,
+            worker = CASE WHEN f.fits THEN v_worker ELSE d.worker END,
+            lease_expires_at = CASE WHEN f.fits THEN v_lease_end ELSE d.lease_expires_at END,
+            start_time = CASE WHEN f.fits THEN p_now ELSE d.start_time END
+        FROM fitting f
+        WHERE d.id = f.id
+        RETURNING d.*
+    ), told AS (
+        INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
+        SELECT p_execution, p_seq + row_number() OVER (ORDER BY l.ordinal), l.id, 'started', 'running', p_now,
+               json_build_object('attempt', l.attempt, 'worker', v_name)
+        FROM lowered l WHERE l.claim = v_token
     )
-    SELECT coalesce(array_agg(l.id ORDER BY l.ordinal), '{}') INTO ready
-    FROM lowered l WHERE l.unmet = 0 AND l.queued_at IS NOT NULL;
+    SELECT coalesce(array_agg(l.id ORDER BY l.ordinal) FILTER (WHERE l.unmet = 0 AND l.queued_at IS NOT NULL), '{}'),
+           coalesce(json_agg(as_attempt(l) ORDER BY l.ordinal) FILTER (WHERE l.claim = v_token), '[]'),
+           p_seq + count(*) FILTER (WHERE l.claim = v_token)
+    INTO ready, claimed, seq FROM lowered l;
 END
 $$;
 

@@ -32,7 +32,7 @@ BEGIN
         FROM ended e
     )
     SELECT coalesce(array_agg(e.id), '{}') INTO v_ended FROM ended e;
-    PERFORM satisfy('{}', v_ended, v_now);
+    PERFORM satisfy(p_execution, '{}', v_ended, v_seq, NULL, v_now);
 
     v_seq := v_seq + cardinality(v_ended) + 1;
     INSERT INTO events (execution_id, seq, kind, status, at, data)

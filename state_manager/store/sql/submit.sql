@@ -1,9 +1,10 @@
 -- submit: the rows of a new execution, admitted at once where there is room.
--- Answers the execution's id and whether it is new; of a known idempotency key, the id that has it.
+-- Answers the execution and whether it is new; of a known idempotency key, the one that has it.
 -- A duplicate key waits for the rival's commit and then sees its row: the insert decides, not a look before it.
 CREATE OR REPLACE FUNCTION submit(
     p_execution json, p_satellites json, p_max_concurrent int, p_now timestamptz DEFAULT NULL,
-    OUT execution_id uuid, OUT created boolean, OUT definition_hash text
+    OUT execution_id uuid, OUT created boolean, OUT definition_hash text, OUT status execution_status, OUT seq bigint,
+    OUT created_at timestamptz, OUT deadline timestamptz
 )
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -24,7 +25,8 @@ BEGIN
     ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         -- The same id: this very call, sent again because its answer was lost. It is new to its caller.
-        SELECT e.id, e.id = v_id, e.definition_hash INTO execution_id, created, definition_hash
+        SELECT e.id, e.id = v_id, e.definition_hash, e.status, e.seq, e.created_at, e.deadline
+        INTO execution_id, created, definition_hash, status, seq, created_at, deadline
         FROM executions e
         WHERE e.id = v_id
            OR (e.project = p_execution ->> 'project' AND e.idempotency_key = p_execution ->> 'idempotency_key');
@@ -56,5 +58,7 @@ BEGIN
     ELSE
         UPDATE satellites SET queued_at = NULL WHERE execution_id = v_id AND queued_at IS NOT NULL;
     END IF;
+    SELECT e.status, e.seq, e.created_at, e.deadline INTO status, seq, created_at, deadline
+    FROM executions e WHERE e.id = v_id;
 END
 $$;
