@@ -54,9 +54,10 @@ def submit(headers: Mapping[str, str]) -> Response:
     """
     here = services()
     document = documents.read(_body(here), request.mimetype, here.settings.max_body_bytes)
-    cluster = submissions.load(here.engine, document, here.limits)
+    cluster = submissions.load(here.catalogue, document, here.limits)
     submitted = submission.submit(
         here.engine,
+        here.catalogue,
         cluster,
         document,
         idempotency_key=headers.get("key"),

@@ -14,6 +14,7 @@ from api.bounded import Bounded
 from state_manager.graph import Limits
 from state_manager.retry import BackoffStrategy, RetryPolicy
 from state_manager.store.engine import connect
+from state_manager.store.fleet import Catalogue
 from state_manager.submission import Defaults
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Services:
     settings: Settings
     engine: Engine
     redis: Redis
+    catalogue: Catalogue
     broker: Bounded = field(default_factory=lambda: Bounded(8))
     checks: Bounded = field(default_factory=lambda: Bounded(8))
 
@@ -56,9 +58,11 @@ class Services:
 
 def install(app: Flask, settings: Settings, database_uri: str) -> None:
     """Give the application its services. Nothing connects before it is needed."""
+    engine = connect(database_uri, pool_size=settings.database_pool_size)
     app.extensions[_EXTENSION] = Services(
         settings=settings,
-        engine=connect(database_uri, pool_size=settings.database_pool_size),
+        engine=engine,
+        catalogue=Catalogue(engine),
         redis=Redis.from_url(
             settings.redis_uri or REDIS_URI,
             max_connections=settings.redis_pool_size,

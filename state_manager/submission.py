@@ -16,7 +16,7 @@ from state_manager.errors import Fault, InvalidDocument, KeyReused
 from state_manager.failpoints import Point, reach
 from state_manager.retry import RetryPolicy
 from state_manager.states import ExecutionStatus, SatelliteStatus
-from state_manager.store import executions, fleet
+from state_manager.store import executions
 from state_manager.store.executions import Snapshot
 from state_manager.store.patience import patiently
 from state_manager.store.satellites import Node
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from state_manager.cluster import Cluster, Satellite
     from state_manager.store.executions import Receipt
-    from state_manager.store.fleet import SatelliteType
+    from state_manager.store.fleet import Catalogue, SatelliteType
 
 
 PATIENCE_S = 2.0
@@ -63,6 +63,7 @@ class Submitted:
 
 def submit(
     engine: Engine,
+    catalogue: Catalogue,
     cluster: Cluster,
     document: Mapping[str, Any],
     *,
@@ -75,7 +76,7 @@ def submit(
 
     Raises InvalidDocument with every fault, KeyReused when the key came with another document before.
     """
-    types = check(engine, cluster.satellites, limits)
+    types = check(catalogue, cluster.satellites, limits)
     definition = _canonical(document)
     execution = {
         "id": uuid7(),
@@ -105,22 +106,24 @@ def submit(
     )
 
 
-def check(engine: Engine, satellites: Sequence[Satellite], limits: graph.Limits) -> dict[str, SatelliteType]:
+def check(catalogue: Catalogue, satellites: Sequence[Satellite], limits: graph.Limits) -> dict[str, SatelliteType]:
     """Return the types of these satellites; raise InvalidDocument with every fault of theirs and of their graph."""
-    types = fleet.known_types(engine, {satellite.uses for satellite in satellites})
-    found = [*graph.faults(satellites, limits), *_unusable(engine, satellites, types)]
+    types = catalogue.find({satellite.uses for satellite in satellites})
+    found = [*graph.faults(satellites, limits), *_unusable(catalogue, satellites, types)]
     if found:
         raise InvalidDocument(found)
     return types
 
 
-def _unusable(engine: Engine, satellites: Sequence[Satellite], types: Mapping[str, SatelliteType]) -> Iterator[Fault]:
+def _unusable(
+    catalogue: Catalogue, satellites: Sequence[Satellite], types: Mapping[str, SatelliteType]
+) -> Iterator[Fault]:
     """Name what no worker can run: unknown types, configurations that a type's schema refuses."""
     suggested: graph.Suggestions | None = None
     validators = {identifier: _validator(one) for identifier, one in types.items()}
     for at, satellite in enumerate(satellites):
         if satellite.uses not in types:
-            suggested = suggested or graph.Suggestions(fleet.type_names(engine))
+            suggested = suggested or graph.Suggestions(catalogue.names())
             message = f"unknown satellite {satellite.uses!r}{suggested(satellite.uses)}"
             yield Fault(f"satellites[{at}].uses", message)
         elif validator := validators[satellite.uses]:

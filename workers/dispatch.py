@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
 from state_manager.failpoints import Point, reach
-from state_manager.store import recovery
+from state_manager.store import recovery, satellites
 from workers.app import DISPATCH_EXECUTION, PROBE, RUN_SATELLITE, app
 from workers.canvas import compile_canvas, heads
 from workers.process import here
@@ -66,6 +66,11 @@ def go_on(request: Context, ready: Collection[UUID], taken: Collection[UUID]) ->
         if leads_to and request.ready.issuperset(heads(leads_to)):
             led_to.update(heads(leads_to))
     send([one for one in ready if str(one) not in led_to])
+
+
+def send_all(execution_id: UUID) -> None:
+    """Send messages for whatever is ready in an execution."""
+    send(satellites.ready(here().engine, execution_id))
 
 
 def send(ready: Collection[UUID], *, apart: bool = False) -> None:

@@ -168,7 +168,7 @@ class Slice:
                 _log.warning("the outcome of %s came late: its attempt was taken away", outcome.id)
                 self.late = self.late or outcome.id == self._own
         for execution_id in settled.admitted:
-            dispatch.hand_over(execution_id)
+            dispatch.send_all(execution_id)
         return settled
 
     def _take_on(self, claimed: Sequence[Claimed]) -> None:

@@ -10,7 +10,7 @@ from celery.exceptions import Ignore, Retry
 
 from state_manager.errors import LateOutcome
 from state_manager.failpoints import Point, reach
-from state_manager.store import recovery, satellites
+from state_manager.store import recovery
 from workers import dispatch, process
 from workers.app import DISPATCH_EXECUTION, PROBE, RUN_SATELLITE, app
 from workers.slices import Slice
@@ -45,7 +45,7 @@ def run_satellite(self: Task, *satellite_ids: str) -> None:
 @app.task(name=DISPATCH_EXECUTION, ignore_result=True)
 def dispatch_execution(execution_id: str) -> None:
     """Send whatever is ready in an execution."""
-    dispatch.send(satellites.ready(process.engine(), UUID(execution_id)))
+    dispatch.send_all(UUID(execution_id))
 
 
 @app.task(name=PROBE, ignore_result=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from sqlalchemy import Engine, RowMapping
+
+
+FRESH_S = 1.0
+"""So long a looked-up type may be what it was: a newer schema or queue of it counts from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,28 @@ def known_types(engine: Engine, identifiers: Collection[str]) -> dict[str, Satel
     ).where(satellite_types.c.identifier.in_(identifiers))
     with engine.connect() as connection:
         return {row.identifier: SatelliteType(**row) for row in connection.execute(query).mappings()}
+
+
+class Catalogue:
+    """What can be submitted, as one process knows it: each known type is looked up again after a second."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: dict[str, tuple[float, SatelliteType]] = {}
+
+    def find(self, identifiers: Collection[str]) -> dict[str, SatelliteType]:
+        """Look up satellite types; those that nobody registered are not in the answer, and are always looked for."""
+        fresh_since = time.monotonic() - FRESH_S
+        known = self._known
+        wanted = [one for one in identifiers if one not in known or known[one][0] < fresh_since]
+        if wanted:
+            now = time.monotonic()
+            known.update((name, (now, kind)) for name, kind in known_types(self._engine, wanted).items())
+        return {one: known[one][1] for one in identifiers if one in known}
+
+    def names(self) -> list[str]:
+        """List every identifier that was ever registered."""
+        return type_names(self._engine)
 
 
 def type_names(engine: Engine) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from state_manager.errors import KeyReused
 from state_manager.graph import Limits
 from state_manager.store import executions, fleet
-from state_manager.store.fleet import SatelliteType
+from state_manager.store.fleet import Catalogue, SatelliteType
 from state_manager.submission import Defaults
 from state_manager.submission import submit as submit_cluster
 from tests.factories import NOTHING, chain, front, satellites, submit
@@ -94,7 +94,14 @@ def test_key_that_comes_back_with_another_document_is_refused(engine: Engine) ->
 
     def submit_document(document: dict[str, object]) -> UUID:
         submitted = submit_cluster(
-            engine, cluster, document, idempotency_key="k", limits=Limits(), max_concurrent=1, defaults=Defaults()
+            engine,
+            Catalogue(engine),
+            cluster,
+            document,
+            idempotency_key="k",
+            limits=Limits(),
+            max_concurrent=1,
+            defaults=Defaults(),
         )
         return submitted.execution_id
 

@@ -6,7 +6,8 @@ CREATE OR REPLACE FUNCTION submit(
     OUT execution_id uuid, OUT created boolean, OUT definition_hash text, OUT status execution_status, OUT seq bigint,
     OUT created_at timestamptz, OUT deadline timestamptz
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
