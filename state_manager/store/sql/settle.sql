@@ -11,7 +11,7 @@ CREATE OR REPLACE FUNCTION settle(
     OUT landed uuid[], OUT ready uuid[], OUT ended execution_status, OUT admitted uuid[], OUT claimed json
 )
 LANGUAGE plpgsql
--- Planned once, by keys: planning anew each time took longer than running, and statistics may lag behind a load.
+-- Planned once, by keys: planning anew took longer than running, and statistics lag behind a load (decision 0012).
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE

@@ -7,6 +7,7 @@ CREATE OR REPLACE FUNCTION submit(
     OUT created_at timestamptz, OUT deadline timestamptz
 )
 LANGUAGE plpgsql
+-- Planned once, by keys (decision 0012).
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
