@@ -21,7 +21,8 @@ CREATE OR REPLACE FUNCTION renew(
     p_worker uuid, p_ids uuid[], p_claims uuid[], p_lease interval, p_now timestamptz DEFAULT NULL,
     OUT taken_away uuid[], OUT known boolean
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
 BEGIN
@@ -48,7 +49,8 @@ CREATE OR REPLACE FUNCTION expire(
     p_outcomes json, p_lease_over boolean, p_max_concurrent int, p_now timestamptz DEFAULT NULL,
     OUT landed uuid[], OUT ready uuid[], OUT ended execution_status, OUT admitted uuid[]
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     v_due json;

@@ -2,7 +2,8 @@
 -- that they depend on was put back meanwhile, which they wait for again.
 CREATE OR REPLACE FUNCTION fire_due(p_limit int, p_now timestamptz DEFAULT NULL)
 RETURNS TABLE (id uuid, execution_id uuid, queue text, identifier text, dispatches int, alone boolean)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -24,7 +25,8 @@ $$;
 -- that moment has come out of the queue: they were behind nothing any more, so their messages are lost.
 CREATE OR REPLACE FUNCTION send_again(p_queue text, p_before timestamptz, p_limit int)
 RETURNS TABLE (id uuid, execution_id uuid, queue text, identifier text, dispatches int, alone boolean)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -43,7 +45,8 @@ $$;
 -- lets two reconcilers send one.
 CREATE OR REPLACE FUNCTION due_probes(p_now timestamptz DEFAULT NULL)
 RETURNS TABLE (queue text, sent_at timestamptz)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());

@@ -7,7 +7,8 @@ CREATE OR REPLACE FUNCTION retry(
     p_execution uuid, p_satellite uuid DEFAULT NULL, p_now timestamptz DEFAULT NULL,
     OUT previous execution_status, OUT revived uuid[], OUT ready uuid[]
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz;

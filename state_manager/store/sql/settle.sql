@@ -135,8 +135,8 @@ BEGIN
             reason = CASE WHEN s.status = 'running' THEN NULL
                           WHEN s.id IN (SELECT id FROM lost) THEN 'upstream' ELSE 'fail_fast' END,
             claim = NULL, lease_expires_at = NULL, not_before = NULL, queued_at = NULL, end_time = p_now
-        WHERE s.id IN (SELECT id FROM lost)
-           OR (p_policy = 'fail_fast' AND s.execution_id = p_execution AND s.status IN ('pending', 'running'))
+        WHERE s.execution_id = p_execution
+          AND (s.id IN (SELECT id FROM lost) OR p_policy = 'fail_fast' AND s.status IN ('pending', 'running'))
         RETURNING s.id, s.ordinal, s.status, s.reason
     ), told AS (
         INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)

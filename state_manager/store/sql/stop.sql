@@ -5,7 +5,8 @@ CREATE OR REPLACE FUNCTION stop(
     p_execution uuid, p_status execution_status, p_error text, p_max_concurrent int, p_now timestamptz DEFAULT NULL,
     OUT previous execution_status, OUT stopped boolean, OUT admitted uuid[]
 )
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz;
