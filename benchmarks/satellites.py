@@ -1,0 +1,22 @@
+"""The satellites of the benchmark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks import workloads
+from exospherehost import satellite
+
+if TYPE_CHECKING:
+    from exospherehost import Context
+
+
+@satellite("satellite/bench/nothing")
+def nothing(_: Context) -> None:
+    """Do nothing."""
+
+
+@satellite("satellite/bench/fibonacci")
+def fibonacci(context: Context) -> int:
+    """Work out a Fibonacci number."""
+    return workloads.fibonacci(context.config["n"])
