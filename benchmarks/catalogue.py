@@ -122,7 +122,7 @@ PEERS = {
         ),
         Peer(
             "prefect", "Prefect", "server, flow in the client's process, tasks in threads",
-            "states: the machine's PostgreSQL, not awaited",
+            "not verified: states in the machine's PostgreSQL, fsync",
             module="prefect", requirements=PREFECT, services=("postgres-contrib",),
             works_in_client=True,
         ),

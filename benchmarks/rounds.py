@@ -42,6 +42,7 @@ def run(peers: Sequence[Peer], workloads: Sequence[Workload], runs: int, *, watc
             peer.install()
         except CannotInstall as reason:
             records[peer.name].missing = f"cannot be installed: {reason}"
+            _tell(f"{peer.title} {records[peer.name].missing}")
     for turn in range(runs):
         for peer in peers if turn % 2 == 0 else reversed(peers):
             record = records[peer.name]
