@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from state_manager.local.embedded import LOOPBACK, Server, postgres, retire, valkey
-from state_manager.local.supervisor import Interruption, Part, Supervisor, die_with_wrapper, sweep
+from state_manager.local.supervisor import MARK, Interruption, Part, Supervisor, die_with_wrapper, sweep
 from state_manager.setting import redacted
 
 if TYPE_CHECKING:
@@ -62,15 +63,11 @@ def running(settings: Settings, interruption: Interruption) -> Iterator[Supervis
         supervisor = Supervisor(settings.home, say)
         try:
             settings, servers = start_servers(settings, supervisor)
-            from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - takes as long as the servers' start
-
-            from state_manager.store.migrate import migrate  # noqa: PLC0415
-
+            migrating = start_migration(settings)
             wait(lambda: all(server.answers() for server in servers), supervisor, interruption)
-            try:
-                migrate(settings.database_uri or "")
-            except OperationalError as error:
-                raise CannotStart(f"the database does not answer: {error.orig}", code=1) from None
+            wait(lambda: migrating.poll() is not None, supervisor, interruption)
+            if migrating.returncode:
+                raise CannotStart(migrating.communicate()[1].strip(), code=1)
             for part in parts(settings):
                 supervisor.start(part)
             began = time.monotonic()
@@ -126,6 +123,17 @@ def start_servers(settings: Settings, supervisor: Supervisor) -> tuple[Settings,
     database_uri = settings.database_uri or embedded(postgres)
     say(f"redis on {redacted(redis_uri)}, database on {redacted(database_uri)}")
     return replace(settings, redis_uri=redis_uri, database_uri=database_uri), started
+
+
+def start_migration(settings: Settings) -> subprocess.Popen[str]:
+    """Migrate in a process of its own, which loads its libraries while the servers start, and keeps none of them."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "state_manager.store.migrate"],
+        env={**settings.environ(), MARK: str(settings.home)},
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def parts(settings: Settings) -> Iterator[Part]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, text
 
 from state_manager.config import settings
 from state_manager.store.engine import connect
+from state_manager.store.patience import DATABASE_AWAY, patiently
 
 if TYPE_CHECKING:
     import psycopg
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 FUNCTIONS = ("transitions", "admit", "submit", "claim", "settle", "stop", "retry", "leases", "recovery")
 """The files of `sql/`. Functions have no history: at every migration the newest texts replace the ones before."""
+
+WAIT_S = 10
+"""So long a database may take to answer when a migration is asked for on the command line."""
 
 _DEFINED = re.compile(r"^CREATE OR REPLACE FUNCTION (\w+)", re.MULTILINE)
 _PRESENT = """
@@ -80,8 +84,16 @@ def alembic_config(connection: Connection) -> Config:
     return config
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Migrate the database of the settings, once it answers."""
     uri = settings().database_uri
     if uri is None:
         raise SystemExit("DATABASE_URI is not set: there is no database to migrate")
-    migrate(uri)
+    try:
+        patiently(lambda: migrate(uri), within_s=WAIT_S)
+    except DATABASE_AWAY as away:
+        raise SystemExit(f"the database does not answer: {getattr(away, 'orig', away)}") from None
+
+
+if __name__ == "__main__":
+    main()
