@@ -14,5 +14,5 @@ fmt:  ## format, and mend what can be mended
 pins:  ## renew the exact versions in pyproject.toml
 	uv run python scripts/pins.py
 
-bench:  ## measure, beside raw Celery
-	uv run python -m benchmarks.engine
+bench:  ## measure, beside the peers
+	uv run python -m benchmarks

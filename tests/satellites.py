@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import re
@@ -33,6 +34,7 @@ def give_back(context: Context) -> Any:
         "nan": float("nan"),
         "nul": {"a": ["b\0c"]},
         "surrogate": "\ud800",
+        "deep": json.loads("[" * 900 + "]" * 900),
         "large": "x" * (1024 * 1024),
         "bytes": b"bytes",
         "set": {1, 2},

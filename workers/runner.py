@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 ERROR_CHARACTERS = 10_000
 TRACEBACK_CHARACTERS = 100_000
 
+HEADROOM_LEVELS = 150
+"""Python reads JSON of about a thousand levels. So many are kept free for what an output is put into later."""
+
 
 class TimedOut(TimeoutError):
     """The satellite did not finish within its timeout."""
@@ -100,8 +103,11 @@ def _call(attempt: Claimed, interruptible: Interruptible) -> Any:
 
 def _size(output: object) -> int:
     """Return the bytes of an output as JSON; raise ConfigurationError where PostgreSQL could not keep it."""
+    nested = output
+    for _ in range(HEADROOM_LEVELS):
+        nested = [nested]
     try:
-        encoded = json.dumps(output, ensure_ascii=False, allow_nan=False).encode()
+        encoded = json.dumps(nested, ensure_ascii=False, allow_nan=False).encode()[HEADROOM_LEVELS:-HEADROOM_LEVELS]
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"the output is no JSON value: {error}") from error
     if b"\\u0000" in encoded and _holds_nul(output):

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 import redis
-from psycopg import OperationalError
 from sqlalchemy import text
 
 from tests.chaos.proxy import Faults, Proxy
-from tests.waiting import last
+from tests.waiting import last, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,8 +151,13 @@ class Nemesis:
             last(self._chance.uniform(0.5, 2))
 
     def _terminate_sessions(self) -> None:
-        with contextlib.suppress(OperationalError), self._site.engine.connect() as connection:
-            assert connection.execute(_TERMINATE).scalar_one() > 0
+        def terminate() -> bool:
+            """Tell whether there was a session to end: after everything was killed there is none for a moment."""
+            self._parts.mend()
+            with self._site.engine.connect() as connection:
+                return bool(connection.execute(_TERMINATE).scalar_one())
+
+        until(terminate, what="there are sessions to terminate")
 
     def _delay(self) -> None:
         for proxy in (self._database, self._broker):

@@ -78,7 +78,7 @@ def test_error_kind_says_what_went_wrong(system: System, how: dict[str, str]) ->
     )
 
 
-@pytest.mark.parametrize("what", ["object", "nan", "nul", "surrogate", "large", "bytes", "set"])
+@pytest.mark.parametrize("what", ["object", "nan", "nul", "surrogate", "large", "bytes", "set", "deep"])
 def test_output_that_is_no_small_json_value_fails_its_satellite_as_a_configuration_error(
     system: System, what: str
 ) -> None:

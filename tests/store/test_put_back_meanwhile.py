@@ -16,7 +16,7 @@ from tests.store.invariants import assert_sound
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-LATER = datetime.now(UTC) + timedelta(minutes=1)
+LATER = datetime.now(UTC) + timedelta(days=1)
 
 
 def cleanup_after_a_failure(engine: Engine) -> Submitted:
