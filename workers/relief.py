@@ -37,7 +37,7 @@ class Relief:
         self._resting = True
 
     @contextmanager
-    def for_(self, slice_: Relievable) -> Iterator[None]:
+    def standing_by(self, slice_: Relievable) -> Iterator[None]:
         """Look after a slice while this block runs."""
         with self._condition:
             self._slices.add(slice_)

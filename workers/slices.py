@@ -68,7 +68,7 @@ class Slice:
     def run(self) -> None:
         """Run what is claimed, and what that makes ready as long as time is left; send the rest."""
         try:
-            with self._here.relief.for_(self):
+            with self._here.relief.standing_by(self):
                 rest = self._run_all()
         finally:
             self._here.keeper.drop(self._taken)
@@ -131,13 +131,14 @@ class Slice:
         """Settle what is done, and claim what fits the time that is left; return what became ready besides."""
         room = self._room()
         done, waiting = self._take_over()
-        if not done:
-            return ()  # the relief thread has taken it
-        settled = self._record(done, room)
-        self._take_on(settled.claimed)
+        ready: Collection[UUID] = ()
+        if done:  # else the relief thread has taken it, or it was taken away
+            settled = self._record(done, room)
+            self._take_on(settled.claimed)
+            ready = settled.ready
         if waiting:
             self._release(waiting)
-        return settled.ready
+        return ready
 
     def _room(self) -> Room | None:
         left_ms = (self._claims_until - time.monotonic()) * 1000

@@ -54,18 +54,6 @@ def get(engine: Engine, satellite_id: UUID) -> RowMapping | None:
         return connection.execute(query).mappings().one_or_none()
 
 
-def graph(engine: Engine, execution_id: UUID) -> dict[UUID, Node]:
-    """Read the shape of an execution's graph."""
-    query = select(satellites.c.id, satellites.c.queue, satellites.c.dependencies, satellites.c.dependents).where(
-        satellites.c.execution_id == execution_id
-    )
-    with engine.connect() as connection:
-        return {
-            row.id: Node(row.id, row.queue, tuple(row.dependencies), tuple(row.dependents))
-            for row in connection.execute(query)
-        }
-
-
 def ready(engine: Engine, execution_id: UUID) -> list[UUID]:
     """List the satellites of an execution that may start now, in the document's order."""
     query = (

@@ -22,7 +22,7 @@ _SETTLE: LiteralString = """
     SELECT landed, ready, ended, admitted, claimed
     FROM settle(%(outcomes)s::json, %(max_concurrent)s, %(room)s::json, %(now)s)
 """
-_RELEASE: LiteralString = "SELECT release(%(ids)s, %(claims)s, %(alone)s, %(now)s)"
+_RELEASE: LiteralString = "SELECT release(%(ids)s, %(claims)s, p_now => %(now)s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +150,11 @@ def settle(
     return replace(as_settled(*settled), claimed=tuple(map(Claimed.from_json, claimed)))
 
 
-def release(
-    engine: Engine, attempts: Collection[Claimed], *, alone: bool = False, now: datetime | None = None
-) -> list[UUID]:
+def release(engine: Engine, attempts: Collection[Claimed], *, now: datetime | None = None) -> list[UUID]:
     """Give back attempts of one execution that were claimed and not started; return those that can be sent again."""
     parameters = {
         "ids": [attempt.id for attempt in attempts],
         "claims": [attempt.claim for attempt in attempts],
-        "alone": alone,
         "now": now,
     }
     (released,) = call(engine, _RELEASE, parameters)

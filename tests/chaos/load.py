@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import redis
 from sqlalchemy import text
 
 from tests.store.invariants import assert_admission_is_right, assert_sound
@@ -22,6 +23,10 @@ _LEFT_BEHIND = text("""
     SELECT state, query FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
       AND (state LIKE 'idle in transaction%' OR cardinality(pg_blocking_pids(pid)) > 0)
+""")
+_TERMINATE = text("""
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """)
 _UNFINISHED = text("SELECT count(*) FROM executions WHERE status IN ('pending', 'running')")
 _IDS = text("SELECT id FROM executions")
@@ -72,6 +77,17 @@ def assert_nothing_is_lost(system: System, acknowledged: Iterable[str] = (), *, 
         assert_sound(system.engine, one)
     assert_admission_is_right(system.engine)
     until(lambda: not _left_behind(system), within_s=5, what="no transaction is left open")
+
+
+def flush(system: System) -> None:
+    """Empty Redis."""
+    redis.Redis.from_url(system.redis_uri, socket_timeout=5).flushall()
+
+
+def terminate_sessions(system: System) -> int:
+    """End every session with the database but our own; return how many there were."""
+    with system.engine.connect() as connection:
+        return int(connection.execute(_TERMINATE).scalar_one())
 
 
 def execution_ids(system: System) -> list[UUID]:

@@ -11,9 +11,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import psutil
-import redis
-from sqlalchemy import text
 
+from tests.chaos.load import flush, terminate_sessions
 from tests.chaos.proxy import Faults, Proxy
 from tests.waiting import last, until
 
@@ -22,11 +21,6 @@ if TYPE_CHECKING:
 
     from tests.chaos.servers import Site
     from tests.processes import Process
-
-_TERMINATE = text("""
-    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
-""")
 
 PAUSE_S = (0.5, 2.0)
 """Between two faults, so that the system makes its way in between."""
@@ -76,7 +70,7 @@ class Nemesis:
             "kill -9 of the API": lambda: self._kill("api"),
             "kill -9 of beat": lambda: self._kill("beat"),
             "kill -9 of everything": self._kill_everything,
-            "flush of Redis": self._flush,
+            "flush of Redis": lambda: flush(self._site),
             "kill -9 of Redis": lambda: self._away(self._site.valkey.kill, self._site.valkey.start),
             "pause of Redis": lambda: self._pause(self._site.valkey.paused()),
             "kill -9 of PostgreSQL": lambda: self._away(self._site.postgres.kill, self._site.postgres.start),
@@ -138,9 +132,6 @@ class Nemesis:
         self._site.valkey.start()
         self._site.postgres.start()
 
-    def _flush(self) -> None:
-        redis.Redis.from_url(self._site.redis_uri, socket_timeout=5).flushall()
-
     def _away(self, end: Callable[[], None], start: Callable[[], None]) -> None:
         end()
         last(self._chance.uniform(0, 1))
@@ -154,8 +145,7 @@ class Nemesis:
         def terminate() -> bool:
             """Tell whether there was a session to end: after everything was killed there is none for a moment."""
             self._parts.mend()
-            with self._site.engine.connect() as connection:
-                return bool(connection.execute(_TERMINATE).scalar_one())
+            return terminate_sessions(self._site) > 0
 
         until(terminate, what="there are sessions to terminate")
 

@@ -10,7 +10,7 @@ import pytest
 import redis
 from sqlalchemy import text
 
-from tests.chaos.load import ECHO, assert_nothing_is_lost, chain, fan, overlapping
+from tests.chaos.load import ECHO, assert_nothing_is_lost, chain, fan, flush, overlapping
 from tests.chaos.servers import fresh_site
 from tests.system import System, fresh_system
 from tests.waiting import until
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 def system(postgres: str, template: str) -> Iterator[System]:
     with fresh_system(postgres, template) as system:
         yield system
-
-
-def flush(system: System) -> None:
-    redis.Redis.from_url(system.redis_uri).flushall()
 
 
 def is_under_way(system: System, execution_id: str, completed: int = 2) -> bool:

@@ -6,10 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 from sqlalchemy import text
 
-from tests.chaos.load import ECHO, assert_nothing_is_lost, chain, fan, overlapping
+from tests.chaos.load import ECHO, assert_nothing_is_lost, chain, fan, flush, overlapping, terminate_sessions
 from tests.chaos.servers import Site, fresh_site
 from tests.waiting import last, until
 
@@ -71,12 +70,7 @@ def test_pause_of_postgresql_charges_nobody_an_attempt(site: Site, load: list[st
 def test_sessions_that_are_terminated_again_and_again_charge_nobody_an_attempt(site: Site, load: list[str]) -> None:
     terminated = 0
     for _ in range(5):
-        with site.engine.connect() as connection:
-            query = text("""
-                SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
-            """)
-            terminated += connection.execute(query).scalar_one()
+        terminated += terminate_sessions(site)
         last(0.2)
 
     assert terminated > 10
@@ -111,7 +105,7 @@ def test_loss_of_redis_costs_time_and_the_worker_consumes_again(site: Site, load
             load.append(site.submit(*chain(3)))
             site.valkey.start()
         case "flushed":
-            redis.Redis.from_url(site.redis_uri).flushall()
+            flush(site)
             load.append(site.submit(*chain(3)))
 
     assert_undisturbed(site, load)

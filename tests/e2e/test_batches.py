@@ -11,6 +11,8 @@ from tests.store.invariants import assert_sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from uuid import UUID
 
     from sqlalchemy import RowMapping
 
@@ -31,6 +33,21 @@ def ran(system: System, execution_id: str) -> Sequence[RowMapping]:
         return connection.execute(query).mappings().all()
 
 
+def idle_s(rows: Sequence[RowMapping], last_start: datetime) -> float:
+    """Return the longest time that a process had nothing to do before the last satellite started.
+
+    A batch that waits for its execution's row is recorded some milliseconds late: a short satellite may then seem to
+    run inside the slow one behind it, so a process is busy until the latest end so far.
+    """
+    longest_s = 0.0
+    busy_until: dict[UUID, datetime] = {}
+    for row in rows:
+        until = busy_until.get(row["worker"], row["start_time"])
+        longest_s = max(longest_s, (min(row["start_time"], last_start) - until).total_seconds())
+        busy_until[row["worker"]] = max(until, row["end_time"])
+    return longest_s
+
+
 def test_slow_satellites_among_short_ones_delay_nobody(system: System) -> None:
     seconds = [3 if at % 50 == 25 else 0.001 for at in range(200)]
 
@@ -39,7 +56,8 @@ def test_slow_satellites_among_short_ones_delay_nobody(system: System) -> None:
     assert execution["status"] == "completed"
     rows = ran(system, execution["execution_id"])
     makespan_s = (max(row["end_time"] for row in rows) - rows[0]["start_time"]).total_seconds()
-    assert makespan_s <= 1.5 * sum(seconds) / WORKERS  # 1.2 on an idle machine; 2 is what one worker alone takes
+    assert makespan_s <= 1.2 * sum(seconds) / WORKERS
+    assert idle_s(rows, rows[-1]["start_time"]) <= 0.3
     assert_sound(system.engine, rows[0]["execution_id"])
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import update
 from uuid_utils.compat import uuid4
 
 from state_manager.store import satellites
+from state_manager.store.satellites import Node
 from state_manager.store.tables import satellites as table
 from tests.factories import DIAMOND, chain, front, submit
 from tests.store.attempts import (
@@ -45,7 +46,11 @@ def test_submission_due_by_its_service_level(engine: Engine) -> None:
 
 def test_graph_reads_back_as_it_was_submitted(engine: Engine) -> None:
     submitted = submit(engine, DIAMOND)
-    assert satellites.graph(engine, submitted.execution_id) == submitted.nodes
+    read = rows(engine, submitted).values()
+    graph = {
+        one["id"]: Node(one["id"], one["queue"], tuple(one["dependencies"]), tuple(one["dependents"])) for one in read
+    }
+    assert graph == submitted.nodes
 
 
 def test_claim_answers_what_a_worker_needs(engine: Engine) -> None:
