@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from state_manager.store.fleet import Catalogue, SatelliteType
 from state_manager.submission import Defaults
 from state_manager.submission import submit as submit_cluster
 from tests.factories import NOTHING, chain, front, satellites, submit
-from tests.store.attempts import complete, execution, fail
+from tests.store.attempts import claim, complete, completed, execution, fail, settle
 from tests.store.invariants import assert_admission_is_right, assert_sound
 
 if TYPE_CHECKING:
@@ -82,6 +83,18 @@ def test_key_of_another_project_is_another_key(engine: Engine) -> None:
     theirs = submit(engine, front(1), key="k", project="theirs")
     assert theirs.receipt.created
     assert theirs.execution_id != ours.execution_id
+
+
+def test_execution_that_an_older_settle_lets_in_starts_no_sooner_than_it_was_submitted(engine: Engine) -> None:
+    first = submit(engine, front(1), max_concurrent=1)
+    (attempt,) = claim(engine, first, "s0")
+    waiting = submit(engine, front(1), max_concurrent=1)
+    before_it = execution(engine, waiting)["created_at"] - timedelta(milliseconds=5)
+
+    assert settle(engine, completed(attempt), max_concurrent=1, now=before_it).admitted == (waiting.execution_id,)
+
+    assert execution(engine, waiting)["started_at"] == execution(engine, waiting)["created_at"]
+    assert_sound(engine, waiting.execution_id)
 
 
 def test_submissions_without_a_key_are_never_the_same(engine: Engine) -> None:

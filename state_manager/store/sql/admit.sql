@@ -1,15 +1,17 @@
 -- start_execution: pending to running. The caller holds the execution's row and has counted it in `admission`.
+-- Not before its submission: `p_now` may be of a settle that waited for the counter, or for a pause, meanwhile.
 CREATE OR REPLACE FUNCTION start_execution(p_execution uuid, p_now timestamptz) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     WITH started AS (
-        UPDATE executions SET status = 'running', seq = seq + 1, started_at = p_now, updated_at = p_now,
-            times_out_at = p_now + make_interval(secs => timeout_s)
+        UPDATE executions SET status = 'running', seq = seq + 1, started_at = greatest(p_now, updated_at),
+            updated_at = greatest(p_now, updated_at),
+            times_out_at = greatest(p_now, updated_at) + make_interval(secs => timeout_s)
         WHERE id = p_execution
-        RETURNING id, seq
+        RETURNING id, seq, started_at
     )
     INSERT INTO events (execution_id, seq, kind, status, at)
-    SELECT id, seq, 'started', 'running', p_now FROM started;
+    SELECT id, seq, 'started', 'running', started_at FROM started;
 END
 $$;
 
