@@ -8,4 +8,4 @@ COPY . .
 USER exosphere
 ENV HOST=0.0.0.0 PORT=8001
 EXPOSE 8001
-CMD ["sh", "-c", "exec gunicorn --bind $HOST:$PORT --worker-class gthread --threads 16 --no-control-socket 'api.app:create_app()'"]
+CMD ["sh", "-c", "exec gunicorn --bind $HOST:$PORT 'api.app:create_app()'"]

@@ -4,10 +4,11 @@ They follow from one rule: a message is a hint, PostgreSQL is the truth.
 """
 
 from state_manager.config import settings
+from state_manager.redis import DEFAULT_URI
 
 _settings = settings()
 
-broker_url = _settings.redis_uri or "redis://localhost:6379"
+broker_url = _settings.redis_uri or DEFAULT_URI
 # The state store answers for results, so that a chord's join is decided where its last part was recorded.
 result_backend = "workers.backend:StateBackend"
 imports = ["workers.tasks", "workers.lifecycle"]

@@ -10,6 +10,7 @@ from flask import Flask, send_from_directory
 from swagger_ui_bundle import swagger_ui_path
 
 from api import answers, errors, executions, satellites, services, state
+from api.live import views
 from state_manager import config, logs
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     api = _Api(app)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
+    app.register_blueprint(views.blueprint)
     app.add_url_rule(f"{SWAGGER_UI}<path:name>", "swagger_ui", _swagger_ui)
     return app
 
@@ -61,6 +63,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "OPENAPI_URL_PREFIX": "/",
         "OPENAPI_SWAGGER_UI_PATH": "/docs",
         "OPENAPI_SWAGGER_UI_URL": SWAGGER_UI,
+        "SOCK_SERVER_OPTIONS": views.SOCK_SERVER_OPTIONS,
     }
 
 

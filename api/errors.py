@@ -10,7 +10,8 @@ from flask import jsonify
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import RequestRedirect
+from werkzeug.routing import RequestRedirect, WebsocketMismatch
+from wsproto.utilities import RemoteProtocolError
 
 from api.documents import as_path
 from api.submissions import flatten
@@ -35,6 +36,7 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     OperationalError: HTTPStatus.SERVICE_UNAVAILABLE,
     InterfaceError: HTTPStatus.SERVICE_UNAVAILABLE,
     PoolTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
+    RemoteProtocolError: HTTPStatus.BAD_REQUEST,
 }
 """Exceptions and their subclasses; an HTTPException brings its own status, and anything else is our fault: 500."""
 
@@ -82,6 +84,8 @@ def _payload(
 
 
 def _message(error: HTTPException) -> str:
+    if isinstance(error, WebsocketMismatch):
+        return "WebSockets are at /ws/… and need an Upgrade; everything else is elsewhere and needs none"
     faults = _query_faults(error)
     return _summary(faults) if faults else error.description or error.name
 

@@ -98,7 +98,10 @@ def cancel(execution_id: UUID) -> tuple[Response, int]:
     stopped = executions.stop(here.engine, execution_id, ExecutionStatus.CANCELLED, max_concurrent=allowed)
     if not stopped.stopped and stopped.previous not in {None, ExecutionStatus.CANCELLED}:
         raise Conflict(f"execution {execution_id} is {stopped.previous}: there is nothing left to cancel")
+    if stopped.stopped:
+        here.notices.changed(execution_id)
     for admitted in stopped.admitted:
+        here.notices.changed(admitted)
         sending.soon(here, f"execution {admitted}", partial(dispatch.hand_over, admitted))
     return jsonify(presentation.execution(_snapshot(here, execution_id))), HTTPStatus.ACCEPTED
 

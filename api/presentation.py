@@ -61,8 +61,13 @@ def progress(row: Mapping[Any, Any]) -> dict[str, float]:
         "failed_satellites": row["failed"],
         "skipped_satellites": row["skipped"],
         "cancelled_satellites": row["cancelled"],
-        "percent": round(100 * ended / row["total"], 2),
+        "percent": percent(ended, row["total"]),
     }
+
+
+def percent(ended: int, total: int) -> float:
+    """Say how far an execution is, from 0 to 100, when so many of its satellites have ended."""
+    return round(100 * ended / total, 2)
 
 
 def satellite(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -38,6 +38,8 @@ def soon(here: Services, what: str, send: Callable[[], None]) -> None:
 def retry(here: Services, execution_id: UUID, satellite_id: UUID | None = None) -> bool:
     """Put back what failed, all of it or one satellite, and send what may start; tell whether anything came back."""
     retried = executions.retry(here.engine, execution_id, satellite_id)
+    if retried.revived:
+        here.notices.changed(execution_id)
     if len(retried.ready) > dispatch.WIDE_FRONT:
         soon(here, f"execution {execution_id}", partial(dispatch.hand_over, execution_id))
     elif retried.ready:

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import current_app
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from api.bounded import Bounded
+from api.live.fresh import Fresh
+from api.live.hub import Hub
 from state_manager.graph import Limits
+from state_manager.notices import Notices
+from state_manager.redis import connect_redis
 from state_manager.retry import BackoffStrategy, RetryPolicy
 from state_manager.store.engine import connect
 from state_manager.store.fleet import Catalogue
 from state_manager.submission import Defaults
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from flask import Flask
+    from redis import Redis
     from sqlalchemy import Engine
 
     from state_manager.config import Settings
 
-REDIS_TIMEOUT_S = 0.5
-REDIS_URI = "redis://localhost:6379"
+SNAPSHOT_S = 0.5
+"""So long watchers who come together are shown the same: whatever happened since, they get as events."""
+
+MEASURED_S = 1.5
 _EXTENSION = "state_manager"
 
 
@@ -35,8 +41,12 @@ class Services:
     settings: Settings
     engine: Engine
     redis: Redis
+    notices: Notices
     catalogue: Catalogue
+    hub: Hub
     broker: Bounded = field(default_factory=lambda: Bounded(8))
+    snapshots: Fresh[UUID, Any] = field(default_factory=lambda: Fresh(SNAPSHOT_S))
+    measured: Fresh[str, dict[str, Any]] = field(default_factory=lambda: Fresh(MEASURED_S))
     checks: Bounded = field(default_factory=lambda: Bounded(8))
 
     @property
@@ -59,21 +69,23 @@ class Services:
 def install(app: Flask, settings: Settings, database_uri: str) -> None:
     """Give the application its services. Nothing connects before it is needed."""
     engine = connect(database_uri, pool_size=settings.database_pool_size)
+    redis = connect_redis(settings)
     app.extensions[_EXTENSION] = Services(
         settings=settings,
         engine=engine,
         catalogue=Catalogue(engine),
-        redis=Redis.from_url(
-            settings.redis_uri or REDIS_URI,
-            max_connections=settings.redis_pool_size,
-            socket_timeout=REDIS_TIMEOUT_S,
-            socket_connect_timeout=REDIS_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        ),
+        redis=redis,
+        notices=Notices(redis),
+        hub=Hub(engine, redis),
     )
 
 
 def services() -> Services:
     """Return the services of the application that handles this request."""
-    found: Services = current_app.extensions[_EXTENSION]
+    return of(current_app)
+
+
+def of(app: Flask) -> Services:
+    """Return the services of an application."""
+    found: Services = app.extensions[_EXTENSION]
     return found

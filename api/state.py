@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
+import psutil
 from flask import Response, jsonify
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
@@ -36,17 +37,31 @@ _UNREACHABLE = (SQLAlchemyError, RedisError, TimeoutError)
 @blueprint.operation("GET", "/summary", answers.Summary)
 def summary() -> Response:
     """Count executions, satellites, workers and waiting messages."""
-    here = services()
+    return jsonify(_counted(services()))
+
+
+def measured(here: Services) -> dict[str, Any]:
+    """Say how the system is now: what it has to do, and how busy this machine is."""
+    memory = psutil.virtual_memory()
+    machine = {
+        "cpu_percent": psutil.cpu_percent(),
+        "memory_percent": memory.percent,
+        "memory_used_bytes": memory.total - memory.available,
+    }
+    return {"at": presentation.moment(datetime.now(UTC)), "metrics": {**_counted(here), "machine": machine}}
+
+
+def _counted(here: Services) -> dict[str, Any]:
     types = fleet.known_types(here.engine, fleet.type_names(here.engine))
     workers = _workers(here)
     queues = {one.queue for one in types.values()} | {queue for one in workers for queue in one["queues"]}
-    return jsonify(
-        executions=dict.fromkeys(ExecutionStatus, 0) | executions.count_by_status(here.engine),
-        satellites=dict.fromkeys(SatelliteStatus, 0) | satellites.count_by_status(here.engine),
-        workers=len(workers),
-        queues=_depths(here, sorted(queues)),
-        satellite_types=sorted(types),
-    )
+    return {
+        "executions": dict.fromkeys(ExecutionStatus, 0) | executions.count_by_status(here.engine),
+        "satellites": dict.fromkeys(SatelliteStatus, 0) | satellites.count_by_status(here.engine),
+        "workers": len(workers),
+        "queues": _depths(here, sorted(queues)),
+        "satellite_types": sorted(types),
+    }
 
 
 @blueprint.operation("GET", "/health", answers.Health, also=(HTTPStatus.SERVICE_UNAVAILABLE,))

@@ -24,7 +24,7 @@ from state_manager.store.patience import DATABASE_AWAY
 from state_manager.store.transitions import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -52,6 +52,9 @@ class Dispatcher(Protocol):
 
     def hand_over(self, execution_id: UUID) -> None:
         """Have sent whatever is ready in an execution."""
+
+    def announce(self, execution_id: UUID) -> None:
+        """Tell who watches an execution that it has new events."""
 
     def probe(self, queue: str, sent_at: datetime) -> None:
         """Send a probe through a queue."""
@@ -115,10 +118,10 @@ class Reconciler:
             count += len(settled.landed)
             reach(Point.MENDED)
             if settled.landed:
+                self.dispatcher.announce(execution_id)
                 _log.warning("%d attempts of %s are lost: %s", len(settled.landed), execution_id, why)
             self.dispatcher.send_again(recovery.unsent(self.engine, settled.ready))
-            for admitted in settled.admitted:
-                self.dispatcher.hand_over(admitted)
+            self.begin(settled.admitted)
         return count
 
     def fire_due(self) -> int:
@@ -139,16 +142,22 @@ class Reconciler:
     def stop(self, execution_id: UUID, status: ExecutionStatus, error: str | None = None) -> Stopped:
         """End an execution from outside, and send whom that lets in."""
         stopped = executions.stop(self.engine, execution_id, status, max_concurrent=self.max_concurrent, error=error)
-        for admitted in stopped.admitted:
-            self.dispatcher.hand_over(admitted)
+        if stopped.stopped:
+            self.dispatcher.announce(execution_id)
+        self.begin(stopped.admitted)
         return stopped
 
     def repair_admission(self) -> int:
         """Set the count of running executions right, and admit who waits while there is room."""
         admitted = recovery.repair_admission(self.engine, self.max_concurrent)
-        for execution_id in admitted:
-            self.dispatcher.hand_over(execution_id)
+        self.begin(admitted)
         return len(admitted)
+
+    def begin(self, admitted: Iterable[UUID]) -> None:
+        """Send what executions begin with that were let in."""
+        for execution_id in admitted:
+            self.dispatcher.announce(execution_id)
+            self.dispatcher.hand_over(execution_id)
 
     def send_probes(self) -> int:
         """Send probes through the queues in which something has been ready for long."""

@@ -98,8 +98,7 @@ class System:
         """Start the API, always on the same port."""
         self._port = self._port or free_port()
         return self.start(
-            "-m", "gunicorn", "-k", "gthread", "--threads", "8", "-b", f"127.0.0.1:{self._port}",
-            "api.app:create_app()",
+            "-m", "gunicorn", "-b", f"127.0.0.1:{self._port}", "api.app:create_app()",
             **environment,
         )  # fmt: skip
 

@@ -81,12 +81,12 @@ def test_every_field_of_the_document_is_explained() -> None:
 def test_every_route_is_in_the_tables_and_nothing_else(where: str) -> None:
     app = create_app(Settings(database_uri="postgresql://nowhere/nothing"))
     shown = {
-        f"{method} {re.sub('<[^>]*>', 'ID', rule.rule)}"
+        f"{'WS' if rule.websocket else method} {re.sub('<[^>]*>', 'ID', rule.rule)}"
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if not rule.rule.startswith(("/docs", "/openapi.json"))
     }
-    assert {row for row in rows(where) if row.startswith(("GET ", "POST ", "PUT ", "DELETE "))} == shown
+    assert {row for row in rows(where) if row.startswith(("GET ", "POST ", "PUT ", "DELETE ", "WS "))} == shown
     assert "`GET /openapi.json`" in where
     assert "`GET /docs`" in where
 

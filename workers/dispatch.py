@@ -94,6 +94,11 @@ def hand_over(execution_id: UUID) -> None:
         _hand_over(execution_id)
 
 
+def announce(execution_id: UUID) -> None:
+    """Tell who watches an execution that it has new events."""
+    here().notices.changed(execution_id)
+
+
 def probe(queue: str, sent_at: datetime) -> None:
     """Send a probe through a queue."""
     with a_broker_that_may_be_away():

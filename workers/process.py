@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from uuid_utils.compat import uuid7
 
 from state_manager.config import settings
+from state_manager.notices import Notices
+from state_manager.redis import connect_redis
 from state_manager.store.engine import connect
 from workers.lease import Identity, Keeper
 from workers.pace import Pace
@@ -30,6 +32,7 @@ class Process:
         self.queues = queues
         self.pace = Pace(settings().time_slice_ms)
         self.relief = Relief()
+        self.notices = Notices(connect_redis(settings()))
         self.pid = os.getpid()
         self.name = f"{socket.gethostname()}/{self.pid}"
         self.keeper = Keeper(Identity(self.id, parent, self.name, queues))

@@ -8,6 +8,8 @@ import logging
 import random
 import time
 import traceback
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from exospherehost import ConfigurationError, Context, LogicError
@@ -17,17 +19,19 @@ from state_manager.retry import RetryPolicy
 from state_manager.states import SatelliteStatus
 from state_manager.store.transitions import Outcome
 from workers import registry
-from workers.interrupts import Interrupted, Reason
+from workers.interrupts import Interrupted, Reason, shielded
 from workers.logs import LOGGER, capture, printable
 from workers.resources import Meter
 
 if TYPE_CHECKING:
+    from state_manager.notices import Notices
     from state_manager.store.transitions import Claimed
     from workers.interrupts import Interruptible
     from workers.lease import Keeper
 
 ERROR_CHARACTERS = 10_000
 TRACEBACK_CHARACTERS = 100_000
+PROGRESS_CHARACTERS = 1_000
 
 HEADROOM_LEVELS = 150
 """Python reads JSON of about a thousand levels. So many are kept free for what an output is put into later."""
@@ -37,7 +41,7 @@ class TimedOut(TimeoutError):
     """The satellite did not finish within its timeout."""
 
 
-def run(attempt: Claimed, keeper: Keeper) -> tuple[Outcome, Exception | None] | None:
+def run(attempt: Claimed, keeper: Keeper, notices: Notices) -> tuple[Outcome, Exception | None] | None:
     """Run an attempt, and return its outcome, with the exception where it failed; None where it was taken away."""
     started = time.monotonic()
     meter = Meter()
@@ -47,7 +51,7 @@ def run(attempt: Claimed, keeper: Keeper) -> tuple[Outcome, Exception | None] | 
     with capture(attempt.id, attempt.attempt) as lines:
         try:
             with keeper.watch(attempt) as interruptible:
-                output = _call(attempt, interruptible)
+                output = _call(attempt, interruptible, notices)
             result = {"status": SatelliteStatus.COMPLETED, "output": output, "output_bytes": _size(output)}
         except (Exception, SystemExit, Interrupted) as raised:  # noqa: BLE001  (whatever it raises is its outcome)
             if interruptible is not None and interruptible.reason is Reason.TAKEN_AWAY:
@@ -86,7 +90,7 @@ def _failure(error: Exception, raised: BaseException, attempt: Claimed) -> dict[
     }
 
 
-def _call(attempt: Claimed, interruptible: Interruptible) -> Any:
+def _call(attempt: Claimed, interruptible: Interruptible, notices: Notices) -> Any:
     context = Context(
         config=attempt.config,
         input={**(attempt.dependency_outputs or {}), **attempt.input},
@@ -96,9 +100,25 @@ def _call(attempt: Claimed, interruptible: Interruptible) -> Any:
         attempt=attempt.attempt,
         log=logging.getLogger(LOGGER),
         cancelled=lambda: interruptible.reason is not None,
+        report=partial(_report, attempt, notices),
     )
     returned = registry.find(attempt.identifier).function(context)
     return interruptible.run(returned) if inspect.iscoroutine(returned) else returned
+
+
+def _report(attempt: Claimed, notices: Notices, fraction: float, message: str) -> None:
+    said = {
+        "type": "progress",
+        "execution_id": str(attempt.execution_id),
+        "satellite_id": str(attempt.id),
+        "name": attempt.name,
+        "attempt": attempt.attempt,
+        "progress": fraction,
+        "message": printable(message)[:PROGRESS_CHARACTERS],
+        "at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    }
+    with shielded():
+        notices.progress(attempt.execution_id, attempt.id, said)
 
 
 def _size(output: object) -> int:

@@ -63,6 +63,9 @@ class Slice:
         )
         self._take_on(claimed)
         self._own = ids[0]
+        if claimed:
+            self._execution_id = claimed[0].execution_id
+            dispatch.announce(self._execution_id)
         return bool(claimed)
 
     def run(self) -> None:
@@ -110,7 +113,7 @@ class Slice:
 
     def _run(self, attempt: Claimed) -> None:
         started = time.perf_counter()
-        ran = runner.run(attempt, self._here.keeper)
+        ran = runner.run(attempt, self._here.keeper, self._here.notices)
         self._here.pace.record(attempt.identifier, (time.perf_counter() - started) * 1000)
         if ran is None:
             self._here.keeper.drop([attempt.id])
@@ -164,11 +167,13 @@ class Slice:
         finally:
             here.keeper.drop([outcome.id for outcome in outcomes])
         reach(Point.SETTLED)
+        dispatch.announce(self._execution_id)
         for outcome in outcomes:
             if outcome.id not in settled.landed:
                 _log.warning("the outcome of %s came late: its attempt was taken away", outcome.id)
                 self.late = self.late or outcome.id == self._own
         for execution_id in settled.admitted:
+            dispatch.announce(execution_id)
             dispatch.send_all(execution_id)
         return settled
 
@@ -193,4 +198,5 @@ class Slice:
             released = patiently(lambda: transitions.release(self._here.engine, waiting))
         finally:
             self._here.keeper.drop([attempt.id for attempt in waiting])
+        dispatch.announce(self._execution_id)
         dispatch.send(released, apart=True)

@@ -32,7 +32,6 @@ START_TIMEOUT_S = 120.0
 POLL_S = 0.02
 CALL_TIMEOUT_S = 10.0
 DEATHS_TO_GIVE_UP = 3
-API_THREADS = 16
 
 
 class CannotStart(Exception):
@@ -165,8 +164,7 @@ def parts(settings: Settings) -> Iterator[Part]:
         command=[
             *(sys.executable, "-m", "gunicorn", "api.app:create_app()"),
             f"--bind={bracketed(settings.host)}:{settings.port}",
-            *("--worker-class=gthread", "--workers=1", f"--threads={API_THREADS}"),
-            *("--graceful-timeout=2", f"--log-level={settings.log_level}", "--no-control-socket"),
+            *(f"--config={ROOT / 'gunicorn.conf.py'}", f"--log-level={settings.log_level}"),
         ],
         environ=environ,
         stop=((signal.SIGTERM, 3.0),),

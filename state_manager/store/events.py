@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select, text
 
+from state_manager.states import TERMINAL
 from state_manager.store.tables import events, executions, satellites
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from sqlalchemy import Engine, RowMapping
+
+_AFTER = text("""
+    SELECT e.*, s.name
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:seqs AS bigint[])) AS known(id, seq)
+    CROSS JOIN LATERAL (
+        SELECT * FROM events WHERE execution_id = known.id AND seq > known.seq ORDER BY seq LIMIT :limit
+    ) AS e
+    LEFT JOIN satellites s ON s.id = e.satellite_id
+    ORDER BY e.execution_id, e.seq
+""")
 
 
 def read(engine: Engine, execution_id: UUID, *, after: int, limit: int) -> Sequence[RowMapping] | None:
@@ -29,3 +40,21 @@ def read(engine: Engine, execution_id: UUID, *, after: int, limit: int) -> Seque
         if rows or connection.execute(select(executions.c.id).where(executions.c.id == execution_id)).first():
             return rows
     return None
+
+
+def after(engine: Engine, known: Mapping[UUID, int], limit: int) -> Sequence[RowMapping]:
+    """Read the events of several executions, of each those with seq > the one known, in order, at most `limit`."""
+    parameters = {"ids": list(known), "seqs": list(known.values()), "limit": limit}
+    with engine.connect() as connection:
+        return connection.execute(_AFTER, parameters).mappings().all()
+
+
+def ended_by(engine: Engine, execution_id: UUID, seq: int) -> int:
+    """Count the satellites that had ended when an execution was at `seq`."""
+    kind, of_a_satellite = events.c.kind, events.c.satellite_id.is_not(None)
+    ended = func.count().filter(kind.in_(TERMINAL))
+    query = select(ended - func.count().filter(kind == "retried")).where(
+        events.c.execution_id == execution_id, events.c.seq <= seq, of_a_satellite
+    )
+    with engine.connect() as connection:
+        return int(connection.execute(query).scalar_one())

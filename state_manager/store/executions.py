@@ -153,6 +153,14 @@ def get(engine: Engine, execution_id: UUID) -> Snapshot | None:
     return Snapshot(execution, rows, omitted)
 
 
+def progress(engine: Engine, execution_id: UUID) -> RowMapping | None:
+    """Read how far an execution is: its status, `seq` and counts."""
+    names = ("id", "status", "seq", "total", "completed", "failed", "skipped", "cancelled")
+    query = select(*(executions.c[name] for name in names)).where(executions.c.id == execution_id)
+    with engine.connect() as connection:
+        return connection.execute(query).mappings().one_or_none()
+
+
 def find(engine: Engine, wanted: Filter) -> Sequence[RowMapping]:
     """List executions, newest first, without their satellites; at most `limit` of them."""
     columns = [column for column in executions.c if column.name != "definition"]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, insert, select
 
-from state_manager.store.tables import logs, satellites
+from state_manager.states import SatelliteStatus
+from state_manager.store.tables import executions, logs, satellites
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sqlalchemy import Engine, RowMapping
-
-    from state_manager.states import SatelliteStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class LogRecord:
 
 
 def get(engine: Engine, satellite_id: UUID) -> RowMapping | None:
-    """Read one satellite, with `dependency_outputs` by name."""
+    """Read one satellite, with `dependency_outputs` by name, and the `seq` of its execution at that moment."""
     needed = satellites.alias()
     outputs = (
         select(func.json_object_agg(needed.c.name, needed.c.output))
@@ -49,7 +48,11 @@ def get(engine: Engine, satellite_id: UUID) -> RowMapping | None:
         .scalar_subquery()
         .label("dependency_outputs")
     )
-    query = select(satellites, outputs).where(satellites.c.id == satellite_id)
+    query = (
+        select(satellites, outputs, executions.c.seq)
+        .join(executions, executions.c.id == satellites.c.execution_id)
+        .where(satellites.c.id == satellite_id)
+    )
     with engine.connect() as connection:
         return connection.execute(query).mappings().one_or_none()
 
@@ -67,10 +70,17 @@ def ready(engine: Engine, execution_id: UUID) -> list[UUID]:
 
 
 def count_by_status(engine: Engine) -> dict[SatelliteStatus, int]:
-    """Count satellites in each state."""
-    query = select(satellites.c.status, func.count()).group_by(satellites.c.status)
+    """Count satellites in each state, from what the executions have counted: there are far fewer of those."""
+    ended = [SatelliteStatus.COMPLETED, SatelliteStatus.FAILED, SatelliteStatus.SKIPPED, SatelliteStatus.CANCELLED]
+    running = select(func.count()).where(satellites.c.status == SatelliteStatus.RUNNING).scalar_subquery()
+    query = select(*(func.coalesce(func.sum(executions.c[name]), 0) for name in ("total", *ended)), running)
     with engine.connect() as connection:
-        return dict(connection.execute(query).all())
+        total, *counts, running_now = connection.execute(query).one()
+    return {
+        SatelliteStatus.PENDING: total - sum(counts) - running_now,
+        SatelliteStatus.RUNNING: running_now,
+        **dict(zip(ended, counts, strict=True)),
+    }
 
 
 def write_logs(engine: Engine, records: Sequence[LogRecord]) -> None:

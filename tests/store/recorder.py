@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class Recorder:
     sent: list[UUID] = field(default_factory=list)
     handed_over: list[UUID] = field(default_factory=list)
+    announced: list[UUID] = field(default_factory=list)
     probed: list[tuple[str, datetime]] = field(default_factory=list)
 
     def send_again(self, unsent: Sequence[Unsent]) -> None:
@@ -24,6 +25,9 @@ class Recorder:
 
     def hand_over(self, execution_id: UUID) -> None:
         self.handed_over.append(execution_id)
+
+    def announce(self, execution_id: UUID) -> None:
+        self.announced.append(execution_id)
 
     def probe(self, queue: str, sent_at: datetime) -> None:
         self.probed.append((queue, sent_at))

@@ -177,7 +177,7 @@ def test_satellite_that_was_killed_past_its_time_waits_as_its_policy_says(
     with engine.connect() as connection:
         connection.execute(update(satellites).values(timeout_s=30, retry_policy=policy))
     claim(engine, submitted, "s0", worker=lost_worker(engine, database_uri), now=LONG_AGO)
-    assert expire_lost_workers(engine) == (1, Recorder())
+    assert expire_lost_workers(engine) == (1, Recorder(announced=[submitted.execution_id]))
     row = rows(engine, submitted)["s0"]
     assert (row["status"], row["error_kind"], row["queued_at"]) == ("pending", "timeout", None)
     assert row["not_before"] > datetime.now(UTC) + timedelta(seconds=30)

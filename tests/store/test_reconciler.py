@@ -153,11 +153,11 @@ def test_lost_attempts_of_many_executions_fall_to_each_of_them(engine: Engine) -
 
 
 def test_loss_that_ends_an_execution_lets_the_next_be_sent(engine: Engine) -> None:
-    overdue(engine, max_attempts=1)
+    lost = overdue(engine, max_attempts=1)
     waiting = submit(engine, front(1), max_concurrent=1)
     recorder = Recorder()
     Reconciler(engine, recorder, 1).expire_leases()
-    assert recorder == Recorder(handed_over=[waiting.execution_id])
+    assert recorder == Recorder(announced=[lost.execution_id, waiting.execution_id], handed_over=[waiting.execution_id])
 
 
 def test_execution_past_its_time_makes_room_for_the_next(engine: Engine) -> None:

@@ -1,0 +1,1 @@
+"""WebSockets: what has just happened, to whoever watches, without a gap."""

@@ -1,0 +1,142 @@
+"""A WebSocket as our views use it: what flask-sock and simple-websocket give us, made safe for many and for long."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections import deque
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any
+
+from api.live.frames import PING
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from simple_websocket import Server
+
+PING_EVERY_S = 25.0
+
+SILENCE_S = 60.0
+"""A client that takes nothing, or gives no sign of life, for so long is gone: two pings went unanswered."""
+
+CLOSE_WITHIN_S = 2.0
+"""So long we wait for a client to answer that we close; then the connection just ends."""
+
+SEND_BUFFER_BYTES = 128 * 1024
+"""What the kernel keeps for a client that does not read; left to itself that grows to megabytes."""
+
+MESSAGE_BYTES = 4096
+"""What clients send is not read. Who sends more than this at once is closed with 1009."""
+
+_log = logging.getLogger(__name__)
+
+
+class Closed(Exception):
+    """We have reason to close: a code of RFC 6455 or the contract, and words for it."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(code, reason)
+
+
+class Gone(Exception):
+    """The client is not there any more."""
+
+
+class SharedSocket:
+    """The socket under a WebSocket, on which the view and simple-websocket's reader both write.
+
+    simple-websocket 1.1.0 takes it that `send` sends everything, which under gevent it does not, and lets a pong cut
+    a frame in two.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._sending = Lock()
+        sock.settimeout(SILENCE_S)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    def send(self, data: bytes) -> int:
+        """Send all of it; OSError where the client takes nothing of it for `SILENCE_S`."""
+        with self._sending:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._sock.send(rest) :]
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        """Receive; OSError where nothing comes for `SILENCE_S`."""
+        return self._sock.recv(size)
+
+    def close(self) -> None:
+        """Close the socket, at once for whoever is sending or receiving."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:  # it is closed already
+            return
+        self._sock.close()
+
+
+class Reader(Thread):
+    """simple-websocket's reader, which tells the view when it ends, whatever ended it: garbage makes it raise."""
+
+    def __init__(self, target: Any) -> None:
+        super().__init__(target=target, daemon=True)
+        self._websocket: Server = target.__self__
+
+    def run(self) -> None:
+        """Read until the connection ends."""
+        try:
+            super().run()
+        except Exception as error:  # noqa: BLE001  (a client can send anything)
+            _log.info("a WebSocket client sent what is not understood: %s", error)
+        finally:
+            self._websocket.connected = False
+            self._websocket.event.set()
+
+
+class Connection:
+    """One client, from its view's side."""
+
+    def __init__(self, websocket: Server) -> None:
+        self._websocket = websocket
+        self._ping_at = time.monotonic() + PING_EVERY_S
+        websocket.input_buffer = deque(maxlen=1)  # nobody reads what clients send
+
+    @property
+    def changed(self) -> Event:
+        """Set whenever there is something to look at: set by feeds, and when the client is gone."""
+        event: Event = self._websocket.event
+        return event
+
+    def send(self, framed: bytes) -> None:
+        """Send frames; raises `Gone`."""
+        if not self._websocket.connected:
+            raise Gone
+        try:
+            self._websocket.sock.send(framed)
+        except OSError as error:
+            self._websocket.connected = False
+            raise Gone from error
+
+    def wait(self, seconds: float = PING_EVERY_S) -> None:
+        """Wait until something is set, or for so long; keep the connection alive meanwhile. Raises `Gone`."""
+        self.changed.wait(min(seconds, max(self._ping_at - time.monotonic(), 0)))
+        self.changed.clear()
+        if not self._websocket.connected:
+            raise Gone
+        if time.monotonic() >= self._ping_at:
+            self._ping_at = time.monotonic() + PING_EVERY_S
+            self.send(PING)
+
+    def close(self, code: int, reason: str) -> None:
+        """Close with a code, and let the client answer: what is cut off sooner may cost it the last frames."""
+        if self._websocket.connected:
+            try:
+                self._websocket.close(code, reason)
+            except OSError:
+                return
+            self._websocket.thread.join(CLOSE_WITHIN_S)

@@ -1,0 +1,164 @@
+"""What happened lately in one execution that is watched, encoded once for all its watchers."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from api import presentation
+from api.live import frames
+from state_manager.states import FINISHED, TERMINAL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from threading import Event
+    from uuid import UUID
+
+KEPT_ENTRIES = 10_000
+KEPT_BYTES = 4 * 1024 * 1024
+"""So much is kept for watchers who fall behind; who falls behind further is too slow."""
+
+AT_ONCE = 1_000
+"""So many entries a watcher is given at once."""
+
+
+class TooSlow(Exception):
+    """A watcher has fallen behind what is kept for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event, or between two events what a satellite said of its progress; `seq` is that of the event before."""
+
+    seq: int
+    satellite_id: str | None
+    status: str
+    is_event: bool
+    body: bytes
+
+    def ends(self, satellite_id: str | None) -> bool:
+        """Tell whether this is, but for a retry, the last event of a satellite, or of the execution and all in it."""
+        if not self.is_event:
+            return False
+        if self.satellite_id is None:
+            return self.status in FINISHED
+        return self.satellite_id == satellite_id and self.status in TERMINAL
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far an execution is after one of its events: its `seq`, and how many of its satellites have ended by then."""
+
+    seq: int
+    ended: int
+    total: int
+
+    def add(self, rows: Sequence[Mapping[Any, Any]]) -> list[Entry]:
+        """Count the next events, and encode them with the percentage that each of them comes to."""
+        return [self._entry(row) for row in rows]
+
+    def _entry(self, row: Mapping[Any, Any]) -> Entry:
+        self.seq = row["seq"]
+        if row["satellite_id"] is not None:
+            self.ended += (row["kind"] in TERMINAL) - (row["kind"] == "retried")
+        event = {"type": "event", **presentation.event(row)}
+        data = event.pop("data")
+        event["progress"] = presentation.percent(self.ended, self.total)
+        return Entry(self.seq, event["satellite_id"], event["status"], True, frames.encode({**event, "data": data}))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a watcher is to be sent, where it goes on from, and whether that was the end."""
+
+    data: bytes
+    cursor: int
+    is_last: bool
+
+
+class Feed:
+    """The latest entries of one execution, to which the hub adds and from which its watchers read, each at a cursor.
+
+    A cursor counts entries since the feed began. What watchers have is never more than this one list holds.
+    """
+
+    def __init__(self, execution_id: UUID, start: Tally) -> None:
+        self.execution_id = execution_id
+        self.watchers: set[Event] = set()
+        self._tally = start
+        self._entries: list[Entry] = []
+        self._bytes = 0
+        self._dropped = 0
+        self._dropped_seq = start.seq
+        self._lock = Lock()
+        self._framed: tuple[int, Batch] | None = None
+
+    @property
+    def seq(self) -> int:
+        """The last event that the feed has."""
+        return self._tally.seq
+
+    def extend(self, rows: Sequence[Mapping[Any, Any]]) -> None:
+        """Add events, the next after `seq` and without a gap."""
+        self._add(self._tally.add(rows))
+
+    def pass_on(self, said: Mapping[str, Any]) -> None:
+        """Add what a satellite said of its progress."""
+        self._add([Entry(self.seq, said["satellite_id"], "", False, frames.encode(said))])
+
+    def cursor_after(self, seq: int) -> int | None:
+        """Find where to read on for whoever has all events up to `seq`; None where that is not kept any more."""
+        with self._lock:
+            if seq < self._dropped_seq:
+                return None
+            return self._dropped + bisect_right(self._entries, seq, key=lambda entry: entry.seq)
+
+    def read(self, cursor: int, satellite_id: str | None = None) -> Batch | None:
+        """Read on, all of it or what concerns one satellite; None where there is nothing new. Raises `TooSlow`."""
+        with self._lock:
+            if cursor < self._dropped:
+                raise TooSlow
+            first = cursor - self._dropped
+            entries = self._entries[first : first + AT_ONCE]
+            if not entries:
+                return None
+            if satellite_id is None and self._framed is not None and self._framed[0] == cursor:
+                batch = self._framed[1]
+                if batch.is_last or batch.cursor == cursor + len(entries):
+                    return batch
+        batch = _batch(entries, cursor, satellite_id)
+        if satellite_id is None:
+            self._framed = (cursor, batch)
+        return batch
+
+    def wake(self) -> None:
+        """Have the watchers read on."""
+        for watcher in list(self.watchers):
+            watcher.set()
+
+    def _add(self, entries: Sequence[Entry]) -> None:
+        with self._lock:
+            self._entries += entries
+            self._bytes += sum(len(entry.body) for entry in entries)
+            excess = 0
+            while len(self._entries) - excess > KEPT_ENTRIES or self._bytes > KEPT_BYTES:
+                self._dropped_seq = max(self._dropped_seq, self._entries[excess].seq)
+                self._bytes -= len(self._entries[excess].body)
+                excess += 1
+            del self._entries[:excess]
+            self._dropped += excess
+        self.wake()
+
+
+def _batch(entries: Sequence[Entry], cursor: int, satellite_id: str | None) -> Batch:
+    """Frame entries up to the one that ends what is watched."""
+    wanted = []
+    for entry in entries:
+        cursor += 1
+        if satellite_id in {None, entry.satellite_id}:
+            wanted.append(entry)
+        if entry.ends(satellite_id):
+            return Batch(frames.of(wanted), cursor, is_last=True)
+    return Batch(frames.of(wanted), cursor, is_last=False)
