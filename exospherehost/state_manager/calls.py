@@ -1,0 +1,102 @@
+"""Calls over HTTP: one try, or as many as patience lasts, and answers in pages."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import httpx
+
+from exospherehost.state_manager.errors import Unavailable, error_of
+from exospherehost.state_manager.patience import patiently
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Generator, Mapping
+
+PAGE = 200
+"""So many items the API gives at once."""
+
+TIMEOUT_S = 30.0
+"""So long one try may take."""
+
+T = TypeVar("T")
+
+
+class Calls:
+    """Calls one State Manager, with connections that are kept while their event loop runs."""
+
+    def __init__(self, uri: str, headers: Mapping[str, str], patience_s: float) -> None:
+        self.uri = uri
+        self._headers = headers
+        self._patience_s = patience_s
+        self._http: httpx.AsyncClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def ask(self, method: str, path: str, *, repeatable: bool = True, **request: Any) -> Any:
+        """Send a request, and give the JSON of the answer; raises StateManagerError.
+
+        One that is not `repeatable` is sent again only where it cannot have arrived.
+        """
+        return await patiently(lambda: self._ask_once(method, path, request), self._patience_s, repeatable=repeatable)
+
+    async def aclose(self) -> None:
+        """Close the connections. Another call opens new ones."""
+        if self._http is not None and self._loop is asyncio.get_running_loop():
+            await self._http.aclose()
+        self._http = None
+
+    async def _ask_once(self, method: str, path: str, request: Mapping[str, Any]) -> Any:
+        try:
+            answer = await self._client().request(method, path, **request)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise Unavailable(f"{self.uri} cannot be reached", may_have_arrived=False) from error
+        except httpx.TransportError as error:
+            raise Unavailable(f"{self.uri} did not answer: {type(error).__name__}") from error
+        try:
+            payload = answer.json()
+        except ValueError:
+            payload = {"message": f"{self.uri} answered {answer.status_code}, and no JSON: is that a State Manager?"}
+        if not answer.is_success:
+            raise error_of(answer.status_code, payload, submitted=(method, path) == ("POST", "/executions"))
+        return payload
+
+    def _client(self) -> httpx.AsyncClient:
+        """Give this event loop's connections: those of another, as of an earlier `asyncio.run`, are dead."""
+        loop = asyncio.get_running_loop()
+        if self._http is None or self._loop is not loop:
+            self._http = httpx.AsyncClient(base_url=self.uri, headers=self._headers, timeout=TIMEOUT_S)
+            self._loop = loop
+        return self._http
+
+
+class Pages(Generic[T]):
+    """Items in the order of the API: `async for` takes them as pages arrive, `await` takes all as a list."""
+
+    def __init__(
+        self, calls: Calls, path: str, make: Callable[[Any], T], query: Mapping[str, str], limit: int | None
+    ) -> None:
+        self._calls = calls
+        self._path = path
+        self._make = make
+        self._query = query
+        self._limit = limit
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        """Read page by page, as they are asked for."""
+        left, cursor = self._limit, None
+        while left is None or left > 0:
+            query = {**self._query, "limit": str(min(PAGE, left or PAGE)), **({"cursor": cursor} if cursor else {})}
+            page = await self._calls.ask("GET", self._path, params=query)
+            for item in page["items"]:
+                yield self._make(item)
+            left = None if left is None else left - len(page["items"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def __await__(self) -> Generator[Any, None, list[T]]:
+        """Read all pages."""
+        return self._all().__await__()
+
+    async def _all(self) -> list[T]:
+        return [item async for item in self]
