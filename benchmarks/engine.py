@@ -39,7 +39,7 @@ class Server:
     def __init__(self, uri: str, database_uri: str = "", pid: int = 0) -> None:
         self.database_uri = database_uri
         self.pid = pid
-        self._uri = uri
+        self.uri = uri
         self._here = threading.local()
 
     def run(self, satellites: list[dict[str, Any]]) -> float:
@@ -79,13 +79,13 @@ class Server:
             self._here.used_at = 0.0
             raise ConnectionError(str(lost)) from lost
         if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise HTTPError(self._uri + path, answer.status, text.decode(errors="replace"), answer.headers, None)
+            raise HTTPError(self.uri + path, answer.status, text.decode(errors="replace"), answer.headers, None)
         self._here.used_at = time.monotonic()
         return dict(json.loads(text))
 
     def _connection(self) -> HTTPConnection:
         if time.monotonic() - getattr(self._here, "used_at", 0.0) > IDLE_S:
-            address = urlsplit(self._uri)
+            address = urlsplit(self.uri)
             self._here.connection = HTTPConnection(address.hostname or "", address.port, timeout=ANSWER_WITHIN_S)
         connection: HTTPConnection = self._here.connection
         return connection

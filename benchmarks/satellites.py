@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import workloads
@@ -20,3 +22,10 @@ def nothing(_: Context) -> None:
 def fibonacci(context: Context) -> int:
     """Work out a Fibonacci number."""
     return workloads.fibonacci(context.config["n"])
+
+
+@satellite("satellite/bench/gate")
+def gate(context: Context) -> None:
+    """Wait until a file is there."""
+    while not Path(context.config["file"]).exists():
+        time.sleep(0.02)

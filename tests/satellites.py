@@ -100,6 +100,27 @@ def nothing(context: Context) -> None:
     """Do nothing."""
 
 
+@satellite("satellite/test/step")
+def step(context: Context) -> None:
+    """Say after each of a thousand steps how far it is; wait for a file before, and for another after them."""
+    wait_for(context.config["begins"])
+    for at in range(1000):
+        context.progress((at + 1) / 1000, f"step {at + 1} of 1000")
+    wait_for(context.config["ends"])
+
+
+def wait_for(file: str) -> None:
+    """Wait until a file is there."""
+    while not Path(file).exists():
+        time.sleep(0.01)
+
+
+@satellite("satellite/test/wait")
+def wait(context: Context) -> None:
+    """Wait until a file is there."""
+    wait_for(context.config["file"])
+
+
 @satellite("satellite/test/flaky")
 def flaky(context: Context) -> dict[str, Any]:
     """Fail in the first attempts, as many as told, with the kind of error told."""

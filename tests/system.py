@@ -50,6 +50,7 @@ class System:
         }
         self._stack = ExitStack()
         self._port = 0
+        self.api: Process | None = None
 
     def __enter__(self) -> Self:
         self._stack.callback(self.engine.dispose)
@@ -92,6 +93,7 @@ class System:
         api = self.launch_api(**environment)
         until(lambda: api.returncode is not None or self.answers(), what="the API answers")
         assert api.returncode is None, api.output
+        self.api = api
         return api
 
     def launch_api(self, **environment: str) -> Process:
@@ -101,6 +103,11 @@ class System:
             "-m", "gunicorn", "-b", f"127.0.0.1:{self._port}", "api.app:create_app()",
             **environment,
         )  # fmt: skip
+
+    @property
+    def port(self) -> int:
+        """The API's port."""
+        return self._port
 
     def call(
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None

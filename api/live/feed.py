@@ -102,16 +102,23 @@ class Feed:
 
     def extend(self, rows: Sequence[Mapping[Any, Any]]) -> None:
         """Add events, the next after `seq` and without a gap."""
-        self._add(self._tally.add(rows))
+        with self._lock:
+            self._append(self._tally.add(rows))
+        self.wake()
 
     def pass_on(self, said: Mapping[str, Any]) -> None:
         """Add what a satellite said of its progress."""
-        self._add([Entry(self.seq, said["satellite_id"], "", False, frames.encode(said))])
+        with self._lock:
+            self._append([Entry(self.seq, said["satellite_id"], "", False, frames.encode(said))])
+        self.wake()
 
     def cursor_after(self, seq: int) -> int | None:
-        """Find where to read on for whoever has all events up to `seq`; None where that is not kept any more."""
+        """Find where to read on for whoever has all events up to `seq`.
+
+        None where what follows is not kept any more, and where the feed itself has not come that far.
+        """
         with self._lock:
-            if seq < self._dropped_seq:
+            if not self._dropped_seq <= seq <= self.seq:
                 return None
             return self._dropped + bisect_right(self._entries, seq, key=lambda entry: entry.seq)
 
@@ -138,18 +145,17 @@ class Feed:
         for watcher in list(self.watchers):
             watcher.set()
 
-    def _add(self, entries: Sequence[Entry]) -> None:
-        with self._lock:
-            self._entries += entries
-            self._bytes += sum(len(entry.body) for entry in entries)
-            excess = 0
-            while len(self._entries) - excess > KEPT_ENTRIES or self._bytes > KEPT_BYTES:
-                self._dropped_seq = max(self._dropped_seq, self._entries[excess].seq)
-                self._bytes -= len(self._entries[excess].body)
-                excess += 1
-            del self._entries[:excess]
-            self._dropped += excess
-        self.wake()
+    def _append(self, entries: Sequence[Entry]) -> None:
+        """Add entries, and drop the oldest of what is too much."""
+        self._entries += entries
+        self._bytes += sum(len(entry.body) for entry in entries)
+        excess = 0
+        while len(self._entries) - excess > KEPT_ENTRIES or self._bytes > KEPT_BYTES:
+            self._dropped_seq = max(self._dropped_seq, self._entries[excess].seq)
+            self._bytes -= len(self._entries[excess].body)
+            excess += 1
+        del self._entries[:excess]
+        self._dropped += excess
 
 
 def _batch(entries: Sequence[Entry], cursor: int, satellite_id: str | None) -> Batch:

@@ -124,7 +124,8 @@ def satellite(connection: Connection, satellite_id: str) -> None:
 def metrics(connection: Connection) -> None:
     """Show how the system is, every two seconds."""
     here, kind, seq = services(), "snapshot", 0
-    while not here.hub.closing:
+    while True:
+        _raise_if_closing(here)
         measured = here.measured.get("system", lambda: state.measured(here))
         seq += 1
         connection.send(frames.text(frames.encode({"type": kind, "seq": seq, **measured})))
@@ -132,7 +133,6 @@ def metrics(connection: Connection) -> None:
         due = time.monotonic() + METRICS_EVERY_S
         while (left_s := due - time.monotonic()) > 0:
             connection.wait(left_s)
-    raise Closed(GOING_AWAY, "the server is shutting down")
 
 
 def _follow(
@@ -143,12 +143,18 @@ def _follow(
     known = replace(start.known)
     if start.finished:
         while known.seq < start.head.seq:
+            _raise_if_closing(here)
             _send_page(here, connection, execution_id, known, satellite_id)
         raise Closed(DONE, "")
     with here.hub.feed(execution_id, replace(start.head), connection.changed) as feed:
         while (cursor := feed.cursor_after(known.seq)) is None:
-            _send_page(here, connection, execution_id, known, satellite_id)
-        while not here.hub.closing:
+            _raise_if_closing(here)
+            if known.seq < feed.seq:
+                _send_page(here, connection, execution_id, known, satellite_id)
+            else:
+                connection.wait()
+        while True:
+            _raise_if_closing(here)
             try:
                 batch = feed.read(cursor, satellite_id)
             except TooSlow:
@@ -160,17 +166,19 @@ def _follow(
             connection.send(batch.data)
             if batch.is_last:
                 raise Closed(DONE, "")
-    raise Closed(GOING_AWAY, "the server is shutting down")
 
 
 def _send_page(
     here: Services, connection: Connection, execution_id: UUID, known: Tally, satellite_id: str | None
 ) -> None:
     """Send the next events from the table: those before the feed's memory."""
-    if here.hub.closing:
-        raise Closed(GOING_AWAY, "the server is shutting down")
     entries = known.add(events.after(here.engine, {execution_id: known.seq}, PAGE))
     connection.send(frames.of(one for one in entries if satellite_id in {None, one.satellite_id}))
+
+
+def _raise_if_closing(here: Services) -> None:
+    if here.hub.closing:
+        raise Closed(GOING_AWAY, "the server is shutting down")
 
 
 def _shown_execution(here: Services, execution_id: UUID) -> Start:

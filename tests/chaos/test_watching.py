@@ -1,0 +1,194 @@
+"""I9: whatever fails between them, a watcher's last view equals the database, with nothing missed and nothing twice."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.sync.client import connect
+
+from tests.chaos.load import assert_nothing_is_lost, flush, overlapping, terminate_sessions
+from tests.chaos.proxy import Faults, Proxy
+from tests.chaos.servers import Site, fresh_site
+from tests.waiting import last, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WATCHERS = 5
+SATELLITES = 120
+AWAY_S = 0.5
+HEALED_WITHIN_S = 2.0
+
+
+class View:
+    """What one client knows of an execution, as it follows the contract: it resumes by `since` until the end."""
+
+    def __init__(self, uri: str, execution_id: str) -> None:
+        self.statuses: dict[str, str] = {}
+        self.status = ""
+        self.seq = 0
+        self.resumed = 0
+        self.ended = False
+        self.faults: list[str] = []
+        self._uri = f"{uri}/ws/executions/{execution_id}"
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self.ended and not self.faults:
+            try:
+                with connect(self._uri + (f"?since={self.seq}" if self.seq else ""), max_size=None) as connection:
+                    self._follow(connection)
+            except ConnectionClosed as closed:
+                if closed.rcvd is not None and closed.rcvd.code not in {1000, 1001, 1011, 1013}:
+                    self.faults.append(f"closed with {closed.rcvd}")
+            except (OSError, InvalidHandshake, TimeoutError):
+                last(0.02)
+            self.resumed += 1
+
+    def _follow(self, connection: Any) -> None:
+        while True:
+            message = json.loads(connection.recv())
+            if message["type"] == "snapshot":
+                self._take_snapshot(message)
+            for event in message.get("events", [message] if message["type"] == "event" else []):
+                self._take(event)
+
+    def _take_snapshot(self, message: dict[str, Any]) -> None:
+        execution = message["execution"]
+        self.seq, self.status = message["seq"], execution["status"]
+        self.statuses = {one["satellite_id"]: one["status"] for one in execution["satellites"]}
+        self.ended = self.status in {"completed", "failed", "cancelled"}
+
+    def _take(self, event: dict[str, Any]) -> None:
+        if event["seq"] != self.seq + 1:
+            self.faults.append(f"after {self.seq} came {event['seq']}")
+        self.seq = event["seq"]
+        if event["satellite_id"] is None:
+            self.status = event["status"]
+            self.ended = self.status in {"completed", "failed", "cancelled"}
+        else:
+            self.statuses[event["satellite_id"]] = event["status"]
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with fresh_site(RECONCILE_INTERVAL="0.2") as site:
+        site.start_worker()
+        site.start_beat()
+        site.start_api()
+        yield site
+
+
+@contextmanager
+def watched(site: Site, port: int | None = None) -> Iterator[list[View]]:
+    """Have an execution of some seconds watched while this block runs; then hold every view against the database."""
+    satellites = [
+        {**one, "name": f"{one['name']}-{at}", "dependencies": [f"{name}-{at}" for name in one.get("dependencies", [])]}
+        for at in range(SATELLITES // 6)
+        for one in overlapping()
+    ]
+    for one in satellites:
+        if one["uses"].endswith("/sleep"):
+            one["config"] = {"seconds": 0.1}
+    execution_id = site.submit(*satellites)
+    views = [View(f"ws://127.0.0.1:{port or site.port}", execution_id) for _ in range(WATCHERS)]
+    until(lambda: all(view.seq for view in views), what="all watch")
+    yield views
+    until(lambda: site.answers(f"/executions/{execution_id}"), what="the API is back")
+    final = site.wait(execution_id)
+    ended_at = time.monotonic()
+    until(lambda: all(view.ended or view.faults for view in views), what="every watcher has seen the end")
+    assert time.monotonic() - ended_at < HEALED_WITHIN_S
+    for view in views:
+        assert view.faults == []
+        assert (view.seq, view.status) == (final["seq"], "completed")
+        assert view.statuses == {one["satellite_id"]: one["status"] for one in final["satellites"]}
+    assert_nothing_is_lost(site, [execution_id])
+
+
+def until_it_goes_on(views: list[View]) -> None:
+    """Wait until every watcher is told something more, though some seconds late."""
+    seen = [view.seq for view in views]
+    until(
+        lambda: all(view.seq > seq or view.ended for view, seq in zip(views, seen, strict=True)),
+        what="all are told more",
+    )
+
+
+def test_nothing_fails(site: Site) -> None:
+    with watched(site) as views:
+        pass
+    assert {view.resumed for view in views} == {1}
+
+
+def test_redis_is_flushed(site: Site) -> None:
+    with watched(site) as views:
+        for _ in range(3):
+            flush(site)
+            until_it_goes_on(views)
+    assert {view.resumed for view in views} == {1}
+
+
+def test_redis_is_killed_and_comes_back(site: Site) -> None:
+    with watched(site) as views:
+        with site.valkey.away():
+            last(AWAY_S)
+        until_it_goes_on(views)
+    assert {view.resumed for view in views} == {1}
+
+
+def test_redis_hangs(site: Site) -> None:
+    with watched(site) as views:
+        with site.valkey.paused():
+            last(2 * AWAY_S)
+        until_it_goes_on(views)
+    assert {view.resumed for view in views} == {1}
+
+
+def test_events_come_while_redis_stays_away(site: Site) -> None:
+    with watched(site) as views, site.valkey.away():
+        seen = max(view.seq for view in views)
+        # What the workers hold goes on, and its events come by looking alone.
+        until(lambda: all(view.seq >= seen + 2 for view in views), within_s=5, what="events come without Redis")
+
+
+def test_api_is_killed_and_started_again(site: Site) -> None:
+    with watched(site) as views:
+        assert site.api is not None
+        site.api.kill_group()
+        last(AWAY_S)
+        site.start_api()
+        until_it_goes_on(views)
+    assert min(view.resumed for view in views) > 1
+
+
+def test_postgresql_is_killed_and_comes_back(site: Site) -> None:
+    with watched(site) as views:
+        with site.postgres.away():
+            last(AWAY_S)
+        until_it_goes_on(views)
+
+
+def test_sessions_are_terminated(site: Site) -> None:
+    with watched(site) as views:
+        for _ in range(3):
+            terminate_sessions(site)
+            until_it_goes_on(views)
+
+
+def test_network_is_cut_again_and_again(site: Site) -> None:
+    with Proxy(("127.0.0.1", site.port)) as proxy, watched(site, proxy.port) as views:
+        for cuts, cut_after in enumerate((1, 3_000, 20_000), start=1):
+            proxy.switch(Faults(cut_after=cut_after, cuts=cuts * WATCHERS))
+            until_it_goes_on(views)
+        proxy.switch(Faults())
+        proxy.reset()
+    assert proxy.counts["cut"] >= WATCHERS
+    assert min(view.resumed for view in views) > 1
