@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import httpx
@@ -19,18 +18,23 @@ PAGE = 200
 TIMEOUT_S = 30.0
 """So long one try may take."""
 
+KEPT_CONNECTIONS = 20
+
 T = TypeVar("T")
 
 
 class Calls:
-    """Calls one State Manager, with connections that are kept while their event loop runs."""
+    """Calls one State Manager; with a connection a call, or with some that are kept from `open` to `aclose`.
+
+    Nobody closes what is used as it is, perhaps in one `asyncio.run` after the other: so nothing is kept open there.
+    """
 
     def __init__(self, uri: str, headers: Mapping[str, str], patience_s: float) -> None:
         self.uri = uri
         self._headers = headers
         self._patience_s = patience_s
+        self._kept = 0
         self._http: httpx.AsyncClient | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def ask(self, method: str, path: str, *, repeatable: bool = True, **request: Any) -> Any:
         """Send a request, and give the JSON of the answer; raises StateManagerError.
@@ -39,11 +43,15 @@ class Calls:
         """
         return await patiently(lambda: self._ask_once(method, path, request), self._patience_s, repeatable=repeatable)
 
+    def open(self) -> None:
+        """Keep connections, for the calls to come."""
+        self._kept, self._http = KEPT_CONNECTIONS, None
+
     async def aclose(self) -> None:
-        """Close the connections. Another call opens new ones."""
-        if self._http is not None and self._loop is asyncio.get_running_loop():
-            await self._http.aclose()
-        self._http = None
+        """Close the connections, and keep no others."""
+        http, self._kept, self._http = self._http, 0, None
+        if http is not None:
+            await http.aclose()
 
     async def _ask_once(self, method: str, path: str, request: Mapping[str, Any]) -> Any:
         try:
@@ -61,11 +69,9 @@ class Calls:
         return payload
 
     def _client(self) -> httpx.AsyncClient:
-        """Give this event loop's connections: those of another, as of an earlier `asyncio.run`, are dead."""
-        loop = asyncio.get_running_loop()
-        if self._http is None or self._loop is not loop:
-            self._http = httpx.AsyncClient(base_url=self.uri, headers=self._headers, timeout=TIMEOUT_S)
-            self._loop = loop
+        if self._http is None:
+            limits = httpx.Limits(max_keepalive_connections=self._kept)
+            self._http = httpx.AsyncClient(base_url=self.uri, headers=self._headers, timeout=TIMEOUT_S, limits=limits)
         return self._http
 
 

@@ -44,7 +44,8 @@ class StateManagerClient:
         self._calls = Calls(self.uri, self._headers, patience_s)
 
     async def __aenter__(self) -> Self:
-        """Nothing is opened before it is needed."""
+        """Keep connections from now on, until they are closed."""
+        self._calls.open()
         return self
 
     async def __aexit__(
