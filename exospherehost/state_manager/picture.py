@@ -34,6 +34,13 @@ class Picture:
         """Whether the execution's last event is here."""
         return self.status in FINISHED
 
+    def see(self, execution: Execution) -> Update:
+        """Begin with how things are."""
+        self.seq, self.status = execution.seq, execution.status
+        self.percent = execution.progress["percent"]
+        self._attempts = {one.satellite_id: (one.status, one.attempt) for one in execution.satellites}
+        return self._update("snapshot", execution.updated_at, error=execution.error, execution=execution)
+
     def read(self, message: Mapping[str, Any]) -> Iterator[Update]:
         """Give the updates of one message, up to the last of the execution; what came before is left out.
 
@@ -41,20 +48,13 @@ class Picture:
         """
         match message["type"]:
             case "snapshot" if self.seq is None:
-                yield self._see(message)
+                yield self.see(Execution(message["execution"]))
             case "event":
                 yield from self._follow([message])
             case "events":
                 yield from self._follow(message["events"])
             case "progress" if self._is_news(message):
                 yield self._hear(message)
-
-    def _see(self, message: Mapping[str, Any]) -> Update:
-        execution = Execution(message["execution"])
-        self.seq, self.status = message["seq"], execution.status
-        self.percent = execution.progress["percent"]
-        self._attempts = {one.satellite_id: (one.status, one.attempt) for one in execution.satellites}
-        return self._update("snapshot", execution.updated_at, error=execution.error, execution=execution)
 
     def _follow(self, events: list[Mapping[str, Any]]) -> Iterator[Update]:
         for event in events:

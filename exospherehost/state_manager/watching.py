@@ -99,13 +99,15 @@ class Watch:
                 await patiently(self._connect, self._patience_s)
             else:
                 await self._go_on()
-        update = self._pending[0]
-        if update.is_final:
-            await self._leave()
-            if update.execution is None:
-                update = replace(update, execution=await self._get(update.execution_id))
+        update = await self._finished(self._pending[0]) if self._pending[0].is_final else self._pending[0]
         self._pending.popleft()
         return update
+
+    async def _finished(self, update: Update) -> Update:
+        """Read what came of it; a snapshot that says so may be some moments old, and the execution retried since."""
+        await self._leave()
+        execution = await self._get(update.execution_id)
+        return self._picture.see(execution) if update.kind == "snapshot" else replace(update, execution=execution)
 
     async def _go_on(self) -> None:
         try:

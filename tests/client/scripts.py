@@ -90,11 +90,12 @@ def port_of(server: Server) -> int:
     return port
 
 
-def execution(status: str = "running", *, completed: int = 0, **fields: Any) -> dict[str, Any]:
+def execution(status: str = "running", *, seq: int = 7, completed: int = 0, **fields: Any) -> dict[str, Any]:
     """Make an execution of two satellites, as the API gives it."""
     return {
         "execution_id": EXECUTION,
         "status": status,
+        "seq": seq,
         "updated_at": "2026-11-24T05:15:44.331595Z",
         "error": None,
         "progress": {"total_satellites": 2, "completed_satellites": completed, "percent": 50.0 * completed},
@@ -109,7 +110,7 @@ def execution(status: str = "running", *, completed: int = 0, **fields: Any) -> 
 
 def snapshot(seq: int = 2, status: str = "running", **fields: Any) -> dict[str, Any]:
     """Show how things are."""
-    return {"type": "snapshot", "seq": seq, "execution": execution(status, **fields)}
+    return {"type": "snapshot", "seq": seq, "execution": execution(status, seq=seq, **fields)}
 
 
 def event(seq: int, name: str | None, kind: str, status: str, progress: float = 0, **data: Any) -> dict[str, Any]:

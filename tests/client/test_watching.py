@@ -124,10 +124,23 @@ def test_refusal_is_raised_at_once(turn: Any, error: type[StateManagerError]) ->
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_finished_execution_is_one_final_update(status: str) -> None:
-    updates = asyncio.run(Script([([snapshot(7, status, completed=2)], 1000)]).updates())
+    now = execution(status, completed=2)
+    updates = asyncio.run(Script([([snapshot(7, status, completed=2)], 1000)], final=now).updates())
 
     assert [(update.status, update.is_final, update.satellite) for update in updates] == [(status, True, None)]
     assert updates[0].results == execution(status)["results"]
+
+
+def test_snapshot_from_before_a_retry_is_not_the_end() -> None:
+    now = execution("running", seq=9)
+    script = Script([([snapshot(7, "failed")], 1000), ([event(10, None, "failed", "failed", 100)], 1000)], final=now)
+
+    updates = asyncio.run(script.updates())
+
+    assert [(update.kind, update.seq, update.status) for update in updates] == [
+        ("snapshot", 9, "running"), ("failed", 10, "failed"),
+    ]  # fmt: skip
+    assert script.asked[1:] == [f"/ws/executions/{EXECUTION}?since=9"]
 
 
 def test_progress_of_a_satellite_comes_between_the_events() -> None:
