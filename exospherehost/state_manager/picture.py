@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from exospherehost.state_manager.documents import FINISHED, Execution
@@ -77,6 +78,7 @@ class Picture:
             status=event["status"],
             attempt=data.get("attempt"),
             error=data.get("error"),
+            duration_ms=_duration_ms(data),
         )
         return self._update(event["kind"], event["at"], satellite=satellite)
 
@@ -109,3 +111,10 @@ class Picture:
             at=at,
             **fields,
         )
+
+
+def _duration_ms(data: Mapping[str, Any]) -> float | None:
+    if "start_time" not in data or "end_time" not in data:
+        return None
+    took = datetime.fromisoformat(data["end_time"]) - datetime.fromisoformat(data["start_time"])
+    return took / timedelta(milliseconds=1)

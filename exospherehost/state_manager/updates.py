@@ -24,6 +24,8 @@ class SatelliteUpdate:
     message: str | None = None
     error: str | None = None
     """Why its attempt failed."""
+    duration_ms: float | None = None
+    """How long its last attempt took, where it has just ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
