@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -71,8 +72,20 @@ class Calls:
     def _client(self) -> httpx.AsyncClient:
         if self._http is None:
             limits = httpx.Limits(max_keepalive_connections=self._kept)
-            self._http = httpx.AsyncClient(base_url=self.uri, headers=self._headers, timeout=TIMEOUT_S, limits=limits)
+            self._http = httpx.AsyncClient(
+                base_url=self.uri,
+                headers=self._headers,
+                timeout=TIMEOUT_S,
+                limits=limits,
+                trust_env=not is_loopback(self.uri),
+            )
         return self._http
+
+
+def is_loopback(uri: str) -> bool:
+    """Tell whether this is our own machine, which no proxy of the environment reaches."""
+    host = urlsplit(uri).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 class Pages(Generic[T]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
@@ -35,7 +34,7 @@ async def patiently(call: Callable[[], Awaitable[T]], patience_s: float, *, repe
         ),
         wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
         stop=stop_after_delay(patience_s),
-        before_sleep=_Note(patience_s),
+        before_sleep=_note,
         reraise=True,
     )
 
@@ -45,13 +44,7 @@ async def patiently(call: Callable[[], Awaitable[T]], patience_s: float, *, repe
     return await retrying(attempt)
 
 
-class _Note:
-    """Says once that a call is made again, for people who wonder why nothing happens."""
-
-    def __init__(self, patience_s: float) -> None:
-        self._until = time.monotonic() + patience_s
-
-    def __call__(self, state: RetryCallState) -> None:
-        if state.attempt_number == 1 and state.outcome is not None:
-            left_s = max(self._until - time.monotonic(), 0)
-            log.warning("%s; trying again for %.3g s", state.outcome.exception(), left_s)
+def _note(state: RetryCallState) -> None:
+    """Say once that a call is made again, for people who wonder why nothing happens."""
+    if state.attempt_number == 1 and state.outcome is not None:
+        log.warning("%s; trying again", state.outcome.exception())

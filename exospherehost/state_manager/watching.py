@@ -8,11 +8,12 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from exospherehost.state_manager.calls import is_loopback
 from exospherehost.state_manager.errors import (
     AWAY,
     InvalidRequest,
@@ -70,6 +71,7 @@ class Watch:
         scheme, _, rest = uri.partition("://")
         self._uri = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws/executions/{picture.execution_id}"
         self._headers = headers
+        self._proxy: Literal[True] | None = None if is_loopback(uri) else True  # True: as the environment says
         self._patience_s = patience_s
         self._picture = picture
         self._get = get
@@ -127,6 +129,7 @@ class Watch:
                 ping_interval=PING_EVERY_S,
                 ping_timeout=PING_EVERY_S,
                 compression=None,
+                proxy=self._proxy,
                 max_size=LARGEST_MESSAGE,
             )
         except InvalidStatus as refusal:
