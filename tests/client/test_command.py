@@ -21,6 +21,7 @@ from tests.processes import free_port
 from tests.waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self
 
     from tests.system import System
@@ -187,13 +188,18 @@ def test_terminal_shows_bars_of_what_runs_and_keeps_failures(tmp_path: Path) -> 
 class Terminal:
     """A program on a terminal of its own, 100 columns wide."""
 
-    def __init__(self, *command: str) -> None:
+    def __init__(self, *command: str, env: Mapping[str, str] = os.environ, cwd: Path | None = None) -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
         os.set_blocking(self._ours, False)
-        environment = {**os.environ, "TERM": "xterm-256color"}
         self._program = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
+            command,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**env, "TERM": "xterm-256color"},
+            cwd=cwd,
+            start_new_session=True,
         )
         os.close(theirs)
         self._shown = b""
@@ -205,6 +211,10 @@ class Terminal:
         self._program.kill()
         self._program.wait()
         os.close(self._ours)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._program.send_signal(number)
 
     def shown(self) -> str:
         """Give all that it has written so far."""
