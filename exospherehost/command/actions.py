@@ -123,7 +123,8 @@ async def _logs(client: StateManagerClient, arguments: Namespace) -> int:
             names = ", ".join(one.name for one in execution.satellites[:10])
             raise Refused(f"the execution has no satellite {arguments.name!r}, but {names}") from None
     async for one in client.logs(satellite_id):
-        row = f"{one.at}  attempt {one.attempt}  {one.level:8}  {printable(one.message)}"
+        message = "\n    ".join(printable(line) for line in one.message.splitlines())
+        row = f"{one.at}  attempt {one.attempt}  {one.level:8}  {message}"
         _print(one if arguments.json else row)
     return DONE
 

@@ -58,9 +58,9 @@ class Calls:
         try:
             answer = await self._client().request(method, path, **request)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise Unavailable(f"{self.uri} cannot be reached", may_have_arrived=False) from error
+            raise Unavailable(f"{self.uri} cannot be reached: {error}", may_have_arrived=False) from None
         except httpx.TransportError as error:
-            raise Unavailable(f"{self.uri} did not answer: {type(error).__name__}") from error
+            raise Unavailable(f"{self.uri} did not answer: {type(error).__name__}") from None
         try:
             payload = answer.json()
         except ValueError:

@@ -133,9 +133,9 @@ class Watch:
                 max_size=LARGEST_MESSAGE,
             )
         except InvalidStatus as refusal:
-            raise _refused(self._uri, refusal) from refusal
+            raise _refused(self._uri, refusal) from None
         except (OSError, TimeoutError, InvalidHandshake) as error:
-            raise Unavailable(f"{self._uri} cannot be reached", may_have_arrived=False) from error
+            raise Unavailable(f"{self._uri} cannot be reached: {error}", may_have_arrived=False) from None
         with suppress(TimeoutError):
             async with asyncio.timeout(LASTING_S):
                 await self._receive()
