@@ -58,16 +58,17 @@ class Board:
         """How many satellites are in each state."""
         return Counter(self._states.values())
 
-    def take(self, update: Update) -> Ended | None:
-        """Take an update in; return the attempt that it ended, if it did."""
+    def take(self, update: Update) -> list[Ended]:
+        """Take an update in; return the attempts that it tells the end of."""
         self.status, self.percent = update.status, update.progress
         if update.kind == "snapshot" and update.execution is not None:
-            self._begin(update.execution)
+            return self._begin(update.execution)
         if self.since is None and update.status == "running":
             self.since = self.clock()
-        return None if update.satellite is None else self._follow(update.kind, update.satellite)
+        ended = None if update.satellite is None else self._follow(update.kind, update.satellite)
+        return [] if ended is None else [ended]
 
-    def _begin(self, execution: Execution) -> None:
+    def _begin(self, execution: Execution) -> list[Ended]:
         self.title = execution.cluster_id
         self.total = len(execution.satellites)
         self._states = {one.satellite_id: one.status for one in execution.satellites}
@@ -77,6 +78,11 @@ class Board:
             for one in execution.satellites
             if one.status == "running"
         }
+        return [
+            Ended(one.name, one.status, None if one.duration_ms is None else one.duration_ms / 1000, one.error)
+            for one in execution.satellites
+            if one.status == "failed"
+        ]
 
     def _follow(self, kind: str, satellite: SatelliteUpdate) -> Ended | None:
         known = self.running.get(satellite.satellite_id)

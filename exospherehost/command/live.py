@@ -60,9 +60,9 @@ class LiveDisplay:
 
     def show(self, update: Update) -> None:
         """Take it in; a failure is told at once."""
-        ended = self._board.take(update)
-        if ended is not None and ended.error is not None:
-            self._console.print(_ended(ended))
+        for ended in self._board.take(update):
+            if ended.error is not None:
+                self._console.print(_ended(ended))
 
     def tick(self) -> None:
         """Draw how things are."""
