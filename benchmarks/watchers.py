@@ -109,9 +109,7 @@ async def measure(server: Server, clients: int) -> list[str]:
         execution_id = server.submit(satellites)
         before, started = memory(api), time.perf_counter()
         connecting, ready = asyncio.Semaphore(CONNECTING_AT_ONCE), asyncio.Semaphore(0)
-        watching = [
-            asyncio.create_task(watch(server, execution_id, ledger, connecting, ready)) for _ in range(clients)
-        ]
+        watching = [asyncio.create_task(watch(server, execution_id, ledger, connecting, ready)) for _ in range(clients)]
         for _ in range(clients):
             await ready.acquire()
         connected_s, grown = time.perf_counter() - started, memory(api) - before
