@@ -85,6 +85,13 @@ def test_started_workers_choose_their_queues_themselves(line: str) -> None:
     assert not {"-Q", "--queues"} & set(line.split())
 
 
+@pytest.mark.parametrize("module", ["workers.__main__", "workers.lifecycle", "workers.beat", "run"])
+def test_parts_load_nothing_that_is_for_other_programs(module: str) -> None:
+    code = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(loaded.stdout.split()) & {"flower", "prompt_toolkit", "hypothesis"} == set()
+
+
 def _modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):

@@ -153,7 +153,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def parts(settings: Settings) -> Iterator[Part]:
     """List our own processes, the API last, so that it is the first to stop."""
-    celery = [sys.executable, "-m", "celery", "-A", "workers"]
+    celery = [sys.executable, "-m", "workers"]
     environ = environment(settings)
     environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), environ.get("PYTHONPATH"))))
     yield Part(
