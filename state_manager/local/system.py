@@ -64,8 +64,8 @@ def running(settings: Settings, interruption: Interruption) -> Iterator[Supervis
         supervisor = Supervisor(settings.home, say)
         try:
             settings, servers = start_servers(settings, supervisor)
-            migrating = start_migration(settings)
             wait(lambda: all(server.answers() for server in servers), supervisor, interruption)
+            migrating = start_migration(settings)
             wait(lambda: migrating.poll() is not None, supervisor, interruption)
             if migrating.returncode:
                 raise CannotStart(migrating.communicate()[1].strip(), code=1)
@@ -127,7 +127,7 @@ def start_servers(settings: Settings, supervisor: Supervisor) -> tuple[Settings,
 
 
 def start_migration(settings: Settings) -> subprocess.Popen[str]:
-    """Migrate in a process of its own, which loads its libraries while the servers start, and keeps none of them."""
+    """Migrate in a process of its own, which keeps none of its libraries; the servers must answer."""
     return subprocess.Popen(
         [sys.executable, "-m", "state_manager.store.migrate"],
         env={**environment(settings), MARK: str(settings.home)},
