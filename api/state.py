@@ -18,7 +18,7 @@ from api.services import Services, services
 from state_manager.states import ExecutionStatus, SatelliteStatus
 from state_manager.store import executions, fleet, satellites
 from state_manager.store.engine import ping
-from state_manager.store.migrate import is_current
+from state_manager.store.schema import is_current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
+from benchmarks import websocket
 from state_manager.config import table
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Server:
     def run(self, satellites: list[dict[str, Any]]) -> float:
         """Return the seconds from a submission to the moment that a client sees its end."""
         started = time.perf_counter()
-        self.wait(self.submit(satellites), len(satellites), started)
+        self.wait(self.submit(satellites), len(satellites))
         return time.perf_counter() - started
 
     def submit(self, satellites: list[dict[str, Any]], identifier: str = "bench/engine") -> str:
@@ -53,15 +54,10 @@ class Server:
         body = json.dumps({"identifier": identifier, "satellites": satellites}).encode()
         return str(self.call("/executions", body)["execution_id"])
 
-    def wait(self, execution_id: str, total: int, started: float) -> None:
+    def wait(self, execution_id: str, total: int) -> None:
         """Wait until an execution of so many satellites, none of them tried twice, has completed."""
-        # The last of an execution's events is its own end; before it come two a satellite and two at first.
-        path = f"/executions/{execution_id}/events?limit=1&after={2 * total + 2}"
-        while not (events := self.call(path)["items"]):
-            # A look costs the two cores a millisecond or more, which the workers lack: the longer it takes,
-            # the fewer looks.
-            time.sleep(max(POLL_S, (time.perf_counter() - started) / 50))
-        assert events[0]["status"] == "completed", events
+        *_, last = websocket.events(self.uri, f"/ws/executions/{execution_id}?since=1")
+        assert (last["seq"], last["status"]) == (2 * total + 3, "completed"), last
 
     def call(self, path: str, body: bytes | None = None) -> dict[str, Any]:
         """Send a request, a POST where it has a body, and return the answer.
@@ -94,9 +90,7 @@ class Server:
 @contextmanager
 def state_manager(*, workers: int = 2, home: Path | None = None, **environment: str) -> Iterator[Server]:
     """Start ours from its one command, on a home of its own where none is given; stop it when the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         settings = {"PORT": port, "EXOSPHERE_HOME": str(home or folder), **environment}
         run = (str(ROOT / "run.py"), "--workers", str(workers))
@@ -111,6 +105,13 @@ def state_manager(*, workers: int = 2, home: Path | None = None, **environment: 
                 raise RuntimeError(f"it did not start: {line}{log.read_text()[-2000:]}")
             named = re.search(r"database on (\S+)", log.read_text())
             yield Server(line.split()[-1], named[1] if named else "", running.pid)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def command_has(*words: str) -> Callable[[psutil.Process], bool]:
     return lambda process: all(word in " ".join(process.cmdline()) for word in words)
 
 
-is_worker = command_has("celery", "worker")
+is_worker = command_has("-m workers worker")
 
 
 def is_child(process: psutil.Process) -> bool:
@@ -57,7 +57,7 @@ VICTIMS: dict[str, Callable[[psutil.Process], bool]] = {
     "Valkey": command_has("valkey-server"),
     "PostgreSQL": lambda process: process.name() == "postgres",
     "the API": command_has("gunicorn"),
-    "beat": command_has("celery", "beat"),
+    "beat": command_has("-m workers beat"),
     "everything but run.py": lambda _: True,
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from threading import Condition, Thread
+from threading import Condition, Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 EVERY_S = 0.005
-"""What changes within so long is one notice."""
+"""What changes within so long is one notice, unless it is the last that an execution has to say."""
 
 PROGRESS_EVERY_S = 0.1
 """So often a satellite's progress is passed on: the latest, not each."""
@@ -52,13 +52,16 @@ class Notices:
         self._progress: dict[UUID, tuple[UUID, Mapping[str, Any]]] = {}
         self._progress_due = 0.0
         self._condition = Condition()
+        self._at_once = Event()
         self._thread: Thread | None = None
 
-    def changed(self, execution_id: UUID) -> None:
-        """Say that new events of an execution are committed."""
+    def changed(self, execution_id: UUID, *, ended: bool = False) -> None:
+        """Say that new events of an execution are committed, and whether its last is among them."""
         with self._condition:
             self._changed.add(execution_id)
             self._wake()
+        if ended:
+            self._at_once.set()
 
     def progress(self, execution_id: UUID, satellite_id: UUID, said: Mapping[str, Any]) -> None:
         """Say how far a satellite is; what it said before and has not gone out yet is forgotten."""
@@ -75,6 +78,7 @@ class Notices:
     def _run(self) -> None:
         away = False
         while True:
+            self._at_once.clear()
             messages = self._take()
             try:
                 self._send(messages)
@@ -84,7 +88,7 @@ class Notices:
                 away = True
             else:
                 away = False
-            time.sleep(EVERY_S)
+            self._at_once.wait(EVERY_S)
 
     def _take(self) -> list[tuple[str, str]]:
         """Wait for something to send."""

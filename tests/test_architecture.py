@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from alembic.script import ScriptDirectory
 
-from state_manager.store import migrate
+from state_manager.store import migrate, schema
 from workers import lifecycle, registry
 from workers.app import app
 
@@ -86,6 +87,18 @@ def test_worker_takes_the_messages_of_every_satellite_type() -> None:
 @pytest.mark.parametrize("line", [line for line in (ROOT / "Procfile").read_text().splitlines() if " worker" in line])
 def test_started_workers_choose_their_queues_themselves(line: str) -> None:
     assert not {"-Q", "--queues"} & set(line.split())
+
+
+@pytest.mark.parametrize("module", ["api.app", "workers.__main__", "workers.lifecycle", "workers.beat", "run"])
+def test_parts_load_nothing_that_is_for_other_programs(module: str) -> None:
+    code = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(loaded.stdout.split()) & {"alembic", "flower", "prompt_toolkit", "hypothesis"} == set()
+
+
+def test_newest_migration_is_the_one_that_alembic_ends_with() -> None:
+    scripts = ScriptDirectory(str(schema.VERSIONS.parent))
+    assert scripts.get_heads() == [schema.newest()]
 
 
 def _modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:

@@ -94,9 +94,9 @@ def hand_over(execution_id: UUID) -> None:
         _hand_over(execution_id)
 
 
-def announce(execution_id: UUID) -> None:
-    """Tell who watches an execution that it has new events."""
-    here().notices.changed(execution_id)
+def announce(execution_id: UUID, *, ended: bool = False) -> None:
+    """Tell who watches an execution that it has new events, and whether its last is among them."""
+    here().notices.changed(execution_id, ended=ended)
 
 
 def probe(queue: str, sent_at: datetime) -> None:

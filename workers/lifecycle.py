@@ -56,6 +56,9 @@ def register(sender: Any, **_: Any) -> None:
             ],
         )
     )
+    # Celery collects garbage before each fork, which marks every object: no page would be left to share.
+    gc.collect()
+    gc.freeze()
 
 
 @signals.worker_ready.connect

@@ -167,7 +167,7 @@ class Slice:
         finally:
             here.keeper.drop([outcome.id for outcome in outcomes])
         reach(Point.SETTLED)
-        dispatch.announce(self._execution_id)
+        dispatch.announce(self._execution_id, ended=settled.ended is not None)
         for outcome in outcomes:
             if outcome.id not in settled.landed:
                 _log.warning("the outcome of %s came late: its attempt was taken away", outcome.id)

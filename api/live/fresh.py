@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -13,28 +13,29 @@ if TYPE_CHECKING:
 K = TypeVar("K", bound="Hashable")
 V = TypeVar("V")
 
+KEPT = 16
+"""So many values are kept at once: they may be megabytes, and nobody may ask for them again."""
+
 
 class Fresh(Generic[K, V]):
     """Makes a value once for all who ask for it within so many seconds; who asks meanwhile waits for it."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._made: dict[K, tuple[float, V]] = {}
-        self._locks: defaultdict[K, Lock] = defaultdict(Lock)
+        self._made: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._making: dict[K, Lock] = {}
 
     def get(self, key: K, make: Callable[[], V]) -> V:
         """Return the value of this key, made now or lately; raises what `make` raises."""
-        with self._locks[key]:
-            now = time.monotonic()
+        with self._making.setdefault(key, Lock()):
             made = self._made.get(key)
-            if made is None or made[0] + self._seconds < now:
-                made = (time.monotonic(), make())
+            if made is None or made[0] + self._seconds < time.monotonic():
+                try:
+                    made = (time.monotonic(), make())
+                finally:
+                    self._making.pop(key, None)  # who waits for this lock has it; others may begin anew
                 self._made[key] = made
-        self._forget(now)
+                self._made.move_to_end(key)
+                while len(self._made) > KEPT:
+                    self._made.popitem(last=False)
         return made[1]
-
-    def _forget(self, now: float) -> None:
-        for key, (at, _) in list(self._made.items()):
-            if at + self._seconds < now:
-                self._made.pop(key, None)
-                self._locks.pop(key, None)

@@ -86,11 +86,14 @@ class Hub:
         while True:
             with self._watched:
                 self._watched.wait_for(lambda: self._feeds or self._pubsub.channels)
-            woken = self._listen(at_once=bool(behind)).union(behind)
             try:
-                behind = self._catch_up(woken)
+                behind = self._catch_up(self._listen(at_once=bool(behind)).union(behind))
             except DATABASE_AWAY as error:
                 _log.warning("watchers wait, the database does not answer: %s", error)
+                behind = ()
+                time.sleep(LOOK_EVERY_S)
+            except Exception:  # noqa: BLE001  (nobody else looks after the watchers: the next look may succeed)
+                _log.exception("watchers wait for the next look")
                 behind = ()
                 time.sleep(LOOK_EVERY_S)
             if self.closing:
@@ -102,7 +105,7 @@ class Hub:
         woken: set[UUID] = set()
         try:
             wait_s = 0.0 if at_once else max(self._next_look - time.monotonic(), 0)
-            while (message := self._pubsub.get_message(timeout=wait_s)) is not None and len(woken) < PAGE:
+            while len(woken) < PAGE and (message := self._pubsub.get_message(timeout=wait_s)) is not None:
                 self._heard_at = time.monotonic()
                 woken |= self._understand(message)
                 wait_s = 0.0

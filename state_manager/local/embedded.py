@@ -8,6 +8,7 @@ import pwd
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import psutil
-import psycopg
 
 from state_manager.local.supervisor import MARK, Part, survivors
 
@@ -30,7 +30,10 @@ LOOPBACK = "127.0.0.1"
 SYSTEM_USER = "pgserver"
 """PostgreSQL refuses to run as root: there it gets a user of its own."""
 USERADD_TRIES = 50
-SOCKET_LOCK = ".s.PGSQL.5432.lock"
+SOCKET = ".s.PGSQL.5432"
+SOCKET_LOCK = f"{SOCKET}.lock"
+PROTOCOL_3 = 3 << 16
+WHO = b"user\0postgres\0database\0postgres\0\0"
 LONGEST_SOCKET_PATH = 100  # sun_path holds 108 bytes on Linux, 104 on macOS
 
 
@@ -71,16 +74,22 @@ def postgres(home: Path, environ: Mapping[str, str]) -> Server:
         log=home / "postgres.log",
     )
     uri = f"postgresql://postgres@/postgres?host={quote(str(sockets), safe='')}"
-    return Server(part, uri, lambda: accepts_sessions(uri))
+    return Server(part, uri, lambda: accepts_sessions(sockets))
 
 
-def accepts_sessions(uri: str) -> bool:
-    """Tell whether PostgreSQL lets us in; it listens before it is ready to."""
-    try:
-        psycopg.connect(uri, connect_timeout=2).close()
-    except psycopg.OperationalError:
-        return False
-    return True
+def accepts_sessions(sockets: Path) -> bool:
+    """Tell whether PostgreSQL lets us in; it listens before it is ready to.
+
+    Asked in its own words (Frontend/Backend Protocol, StartupMessage), for which no driver has to be loaded.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(2)
+        try:
+            connection.connect(str(sockets / SOCKET))
+            connection.sendall(struct.pack("!ii", 8 + len(WHO), PROTOCOL_3) + WHO)
+            return connection.recv(1) == b"R"  # authentication; an error is an E
+        except OSError:
+            return False
 
 
 def initialise(data: Path, initdb: Path, user: str | None, environ: Mapping[str, str]) -> None:
@@ -130,6 +139,7 @@ def valkey(home: Path, environ: Mapping[str, str]) -> Server:
         "dir": str(data),
         "save": "3600 1",  # and at a shutdown: what is queued survives a restart
         "stop-writes-on-bgsave-error": "no",
+        "hz": "5",  # looks after itself so often in a second, also when idle; a SIGTERM waits for that
         "set-proc-title": "no",  # the command line tells whose it is
     }
     part = Part(

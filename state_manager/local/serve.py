@@ -10,8 +10,6 @@ from state_manager.local.system import Interrupted, bracketed, running
 if TYPE_CHECKING:
     from state_manager.config import Settings
 
-TEND_S = 0.1
-
 
 def serve(settings: Settings) -> int:
     """Serve, and say so on standard output when a submission would succeed; gives the exit code."""
@@ -19,8 +17,8 @@ def serve(settings: Settings) -> int:
     try:
         with running(settings, interruption) as supervisor:
             print(ready_line(settings), flush=True)  # noqa: T201
-            while not interruption.wait(TEND_S):
-                supervisor.tend()
+            while not interruption.wait(supervisor.tend()):
+                pass
     except Interrupted:
         pass
     return 0

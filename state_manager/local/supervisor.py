@@ -28,6 +28,8 @@ STDERR = 2
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 LIBC = ctypes.CDLL(None)
 FIRST_DELAY_S, LAST_DELAY_S = 0.1, 10.0
+REST_S = 60.0
+"""So long there is nothing to do unless a part dies."""
 HEALTHY_S = 10.0
 """A part that lived this long is started again without counting its earlier deaths."""
 
@@ -99,8 +101,11 @@ class Supervisor:
         """Start a part after those that it needs."""
         self.lives.append(Life(part, spawn(part, self.home), self.clock()))
 
-    def tend(self) -> None:
-        """Start again, after a growing delay, what has died."""
+    def tend(self) -> float:
+        """Start again, after a growing delay, what has died; give the seconds until there is more to do.
+
+        That is unless a part dies, which `Interruption.wait` notices.
+        """
         for life in self.lives:
             now = self.clock()
             if life.again_at is None and life.process.poll() is not None:
@@ -111,6 +116,8 @@ class Supervisor:
                 self.say(f"{life.part.name} ended with {life.process.returncode}; started again in {delay:g} s")
             if life.again_at is not None and life.again_at <= now:
                 life.process, life.since, life.again_at = spawn(life.part, self.home), now, None
+        again_at = [life.again_at for life in self.lives if life.again_at is not None]
+        return max(min(again_at) - self.clock(), 0) if again_at else REST_S
 
     def worst(self) -> Life | None:
         """Give the part that died most often in a row, if any did."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import text
 
 from state_manager.config import settings
 from state_manager.store.engine import connect
@@ -18,6 +16,7 @@ from state_manager.store.patience import DATABASE_AWAY, patiently
 
 if TYPE_CHECKING:
     import psycopg
+    from sqlalchemy import Connection
 
 HERE = Path(__file__).parent
 FUNCTIONS = ("transitions", "admit", "submit", "claim", "settle", "stop", "retry", "leases", "recovery")
@@ -58,22 +57,6 @@ def _replace_functions(driver: psycopg.Connection) -> None:
         driver.execute(f"DROP FUNCTION {signature}")  # PostgreSQL's own spelling
     for one in texts:
         driver.execute(one)
-
-
-def is_current(engine: Engine) -> bool:
-    """Say whether the database has the newest migration; one that was never migrated has not."""
-    with engine.connect() as connection:
-        if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar_one() is None:
-            return False
-        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalars()
-        return set(found) == _newest()
-
-
-@cache
-def _newest() -> set[str]:
-    config = Config()
-    config.set_main_option("script_location", str(HERE / "migrations"))
-    return set(ScriptDirectory.from_config(config).get_heads())
 
 
 def alembic_config(connection: Connection) -> Config:

@@ -6,7 +6,7 @@ import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 import redis
@@ -189,7 +189,7 @@ def test_system_metrics_come_again_and_again(system: System) -> None:
 
 
 @pytest.mark.parametrize("kind", ["executions", "satellites"])
-@pytest.mark.parametrize("name", ["nonsense", str(uuid4())])
+@pytest.mark.parametrize("name", ["nonsense", str(UUID(int=7))])
 def test_what_is_not_there_closes_with_4404(system: System, kind: str, name: str) -> None:
     watch = watched(system, f"/ws/{kind}/{name}")
     assert watch.closed == (4404, f"there is no {kind[:-1]} {name}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from state_manager.local.supervisor import FIRST_DELAY_S, Part, Supervisor, kill_group, marked, spawn, sweep
+from state_manager.local.supervisor import FIRST_DELAY_S, REST_S, Part, Supervisor, kill_group, marked, spawn, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -136,11 +136,11 @@ def test_part_that_dies_is_started_again_after_a_delay(
     first = life.process
     first.kill()
     first.wait()
-    supervisor.tend()
+    assert supervisor.tend() == FIRST_DELAY_S
     assert life.process is first
     assert said == ["part ended with -9; started again in 0.1 s"]
     clock.now += FIRST_DELAY_S
-    supervisor.tend()
+    assert supervisor.tend() == REST_S
     assert life.process.pid != first.pid
     assert life.process.poll() is None
 

@@ -1,0 +1,29 @@
+"""Which migration this code needs, and whether a database has it; Alembic is for migrations alone, and not loaded."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+VERSIONS = Path(__file__).parent / "migrations" / "versions"
+
+
+def is_current(engine: Engine) -> bool:
+    """Say whether the database has the newest migration; one that was never migrated has not."""
+    with engine.connect() as connection:
+        if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar_one() is None:
+            return False
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalars()
+        return set(found) == {newest()}
+
+
+@cache
+def newest() -> str:
+    """Return the newest migration's revision, the number with which its file's name begins."""
+    return max(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*.py"))
