@@ -3,8 +3,10 @@ RUN pip install --no-cache-dir uv && useradd --create-home exosphere
 WORKDIR /app
 COPY pyproject.toml ./
 ENV UV_PROJECT_ENVIRONMENT=/opt/venv PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
-RUN uv sync --no-dev --no-cache
+# The libraries, which change seldom; then the sources, and what installs the `exosphere` command.
+RUN uv sync --no-dev --no-install-project --no-cache
 COPY . .
+RUN uv sync --no-dev --no-cache
 USER exosphere
 ENV HOST=0.0.0.0 PORT=8001
 EXPOSE 8001

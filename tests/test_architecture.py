@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 CODE = ("api", "exospherehost", "state_manager", "workers")
 LONGEST_FILE = 300
-READERS_OF_THE_ENVIRONMENT = {"state_manager/config.py"}
+READERS_OF_THE_ENVIRONMENT = {
+    "state_manager/config.py",
+    "exospherehost/state_manager/client.py",  # a program of its own, on its user's machine
+}
 SLEEPERS = {
     "tests/waiting.py",  # waits for conditions, on behalf of all others
     "tests/satellites.py",  # satellites that take their time

@@ -6,6 +6,7 @@ import logging
 import re
 import tomllib
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ def test_every_library_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = {
         re.split(r"[\[><=!~ ]", needed)[0]
-        for needed in (*project["project"]["dependencies"], *project["dependency-groups"]["dev"])
+        for needed in (*project["project"]["dependencies"], *chain(*project["dependency-groups"].values()))
     }
     table = (ROOT / "CONTRIBUTING.md").read_text().partition("## Libraries")[2]
     named = {name for row in re.findall(r"^\| ([a-z][^|]*) \|", table, re.MULTILINE) for name in row.split(", ")}

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from dataclasses import dataclass, replace
-from http import HTTPStatus
-from http.client import HTTPException
+import math
+import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from exospherehost.command.display import display_on, follow, is_live
+from exospherehost.state_manager import Execution, InvalidCluster, StateManagerClient
 from state_manager.local.serve import ready_line
 from state_manager.local.supervisor import Interruption
-from state_manager.local.system import CannotStart, Interrupted, call, running, say
+from state_manager.local.system import CannotStart, Interrupted, address, running, say
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from state_manager.config import Settings
     from state_manager.local.supervisor import Supervisor
 
-POLL_S = 0.1
-PAGE = 200
-FINAL = ("completed", "failed", "cancelled")
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Waits a moment, tends the parts meanwhile, and gives up at a signal."""
-
-    supervisor: Supervisor
-    interruption: Interruption
-
-    def wait(self) -> None:
-        """Wait; raises `Interrupted`."""
-        if self.interruption.wait(POLL_S):
-            raise Interrupted
-        self.supervisor.tend()
+TEND_S = 0.1
 
 
 def run_cluster(settings: Settings, cluster: Path) -> int:
@@ -42,24 +31,21 @@ def run_cluster(settings: Settings, cluster: Path) -> int:
         document = cluster.read_bytes()
     except OSError as error:
         raise CannotStart(f"{cluster} cannot be read: {error.strerror}") from None
-    media_type = "application/json" if cluster.suffix == ".json" else "application/yaml"
     settings = with_satellites_beside(settings, cluster)
     interruption = Interruption()
+    logs = settings.home if is_live(sys.stderr) else None
     try:
-        with running(settings, interruption) as supervisor:
+        with running(settings, interruption, logs=logs) as supervisor:
             say(ready_line(settings))
-            status, answer = call(settings, "POST", "/executions", document, media_type)
-            if status != HTTPStatus.CREATED:
-                raise CannotStart(refusal(cluster, answer))
-            path = f"/executions/{answer['execution_id']}"
-            patience = Patience(supervisor, interruption)
-            follow(settings, path, patience)
-            while (final := ask(settings, path)) is None:
-                patience.wait()
+            if logs:
+                say(f"logs: {', '.join(str(logs / f'{part}.log') for part in ('worker', 'beat', 'api'))}")
+            final = asyncio.run(tended(run(settings, document), supervisor, interruption))
     except Interrupted:
         return 1
+    except InvalidCluster as error:
+        raise CannotStart("\n  ".join([f"{cluster} was refused:", *str(error).splitlines()])) from None
     print(json.dumps(final, indent=2, ensure_ascii=False))  # noqa: T201
-    return 0 if final["status"] == "completed" else 1
+    return 0 if final.status == "completed" else 1
 
 
 def with_satellites_beside(settings: Settings, cluster: Path) -> Settings:
@@ -71,36 +57,23 @@ def with_satellites_beside(settings: Settings, cluster: Path) -> Settings:
     return replace(settings, satellite_modules=tuple(dict.fromkeys((*settings.satellite_modules, name))))
 
 
-def refusal(cluster: Path, answer: dict[str, Any]) -> str:
-    """Write why the server refused the document, a line a fault."""
-    faults = [f"  {fault['path']}: {fault['message']}" for fault in answer.get("errors") or ()]
-    return "\n".join([f"{cluster} was refused:", *(faults or [f"  {answer.get('message')}"])])
+async def run(settings: Settings, document: bytes) -> Execution:
+    """Submit a cluster and show it to its end; an API that dies meanwhile is waited for, since it is started again."""
+    async with StateManagerClient(address(settings), patience_s=math.inf) as client:
+        execution_id = await client.submit_cluster(document)
+        return await follow(client, execution_id, display_on(sys.stderr), submitted_just_now=True)
 
 
-def ask(settings: Settings, path: str) -> dict[str, Any] | None:
-    """Ask for what is there, or None while the API is being started again."""
-    try:
-        status, answer = call(settings, "GET", path)
-    except (OSError, HTTPException, ValueError):
-        return None
-    return answer if status == HTTPStatus.OK else None
-
-
-def follow(settings: Settings, path: str, patience: Patience) -> None:
-    """Show every event until the execution is over."""
-    seq = 0
-    while True:
-        page = ask(settings, f"{path}/events?after={seq}&limit={PAGE}")
-        events = page["items"] if page else []
-        for event in events:
-            seq = event["seq"]
-            say(line(event))
-            if event["satellite_id"] is None and event["status"] in FINAL:
-                return
-        if len(events) < PAGE:
-            patience.wait()
-
-
-def line(event: dict[str, Any]) -> str:
-    """Write an event for a person."""
-    return f"{event['at']}  {event['name'] or 'execution'}: {event['kind']} ({event['status']})"
+async def tended(
+    work: Coroutine[None, None, Execution], supervisor: Supervisor, interruption: Interruption
+) -> Execution:
+    """Do it while the parts are tended; raises `Interrupted`. In the main thread, to which the parts belong."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        if interruption.came:
+            task.cancel()
+            await asyncio.wait({task})
+            raise Interrupted
+        supervisor.tend()
+        await asyncio.wait({task}, timeout=TEND_S)
+    return task.result()

@@ -54,9 +54,10 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def running(settings: Settings, interruption: Interruption) -> Iterator[Supervisor]:
+def running(settings: Settings, interruption: Interruption, logs: Path | None = None) -> Iterator[Supervisor]:
     """Run the whole system until the block ends; it is entered when a submission would succeed.
 
+    Our own processes write to files in the folder `logs`, or to standard error.
     Raises `CannotStart` and `Interrupted`; whichever way it ends, no process is left.
     """
     die_with_wrapper("uv")
@@ -69,7 +70,7 @@ def running(settings: Settings, interruption: Interruption) -> Iterator[Supervis
             wait(lambda: migrating.poll() is not None, supervisor, interruption)
             if migrating.returncode:
                 raise CannotStart(migrating.communicate()[1].strip(), code=1)
-            for part in parts(settings):
+            for part in parts(settings, logs):
                 supervisor.start(part)
             began = time.monotonic()
             wait(lambda: is_ready(settings, time.monotonic() - began), supervisor, interruption)
@@ -151,7 +152,7 @@ def environment(settings: Settings) -> dict[str, str]:
     return environ
 
 
-def parts(settings: Settings) -> Iterator[Part]:
+def parts(settings: Settings, logs: Path | None) -> Iterator[Part]:
     """List our own processes, the API last, so that it is the first to stop."""
     celery = [sys.executable, "-m", "workers"]
     environ = environment(settings)
@@ -168,12 +169,14 @@ def parts(settings: Settings) -> Iterator[Part]:
         ],
         environ=environ,
         stop=((signal.SIGTERM, 5.0), (signal.SIGQUIT, 2.0)),
+        log=logs and logs / "worker.log",
     )
     yield Part(
         name="beat",
         command=[*celery, "beat", f"--loglevel={settings.log_level}", "--pidfile="],
         environ=environ,
         stop=((signal.SIGTERM, 3.0),),
+        log=logs and logs / "beat.log",
     )
     yield Part(
         name="api",
@@ -184,6 +187,7 @@ def parts(settings: Settings) -> Iterator[Part]:
         ],
         environ=environ,
         stop=((signal.SIGTERM, 3.0),),
+        log=logs and logs / "api.log",
     )
 
 
@@ -205,24 +209,27 @@ def wait(condition: Callable[[], bool], supervisor: Supervisor, interruption: In
 def is_ready(settings: Settings, elapsed_s: float) -> bool:
     """Tell whether everything is healthy, and a worker gave a sign of life in this time: others may be dead ones."""
     try:
-        status, health = call(settings, "GET", "/state/health")
+        status, health = call(settings, "/state/health")
     except (OSError, HTTPException, ValueError):
         return False
     return status == HTTPStatus.OK and any(worker["age_s"] < elapsed_s for worker in health["workers"])
 
 
-def call(
-    settings: Settings, method: str, path: str, body: bytes | None = None, content_type: str = "application/json"
-) -> tuple[int, dict[str, Any]]:
+def call(settings: Settings, path: str) -> tuple[int, dict[str, Any]]:
     """Ask our API; gives the status and the JSON of the answer."""
     connection = HTTPConnection(reachable(settings.host), settings.port, timeout=CALL_TIMEOUT_S)
     try:
-        connection.request(method, path, body, {"Content-Type": content_type} if body else {})
+        connection.request("GET", path)
         response = connection.getresponse()
         answer: dict[str, Any] = json.loads(response.read())
         return response.status, answer
     finally:
         connection.close()
+
+
+def address(settings: Settings) -> str:
+    """Give the URI at which our API can be reached from here."""
+    return f"http://{bracketed(reachable(settings.host))}:{settings.port}"
 
 
 def reachable(host: str) -> str:

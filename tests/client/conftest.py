@@ -1,0 +1,22 @@
+"""A running system for a file of tests, and where its clients find it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.conftest import system
+
+if TYPE_CHECKING:
+    from tests.system import System
+
+__all__ = ["system", "uri"]
+
+
+@pytest.fixture
+def uri(system: System, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Make the system the one that clients find by default."""
+    uri = f"http://127.0.0.1:{system.port}"
+    monkeypatch.setenv("EXOSPHERE_STATE_MANAGER_URI", uri)
+    return uri

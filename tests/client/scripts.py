@@ -1,0 +1,158 @@
+"""A WebSocket server that plays a script: what each connection in turn is sent, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from exospherehost.state_manager import StateManagerClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from exospherehost.state_manager import Update
+
+EXECUTION = "01a20bfb-3d4a-7246-ad8f-ae0a2db260b4"
+CUT = 0
+"""Instead of a close code: the connection is cut in the middle of a frame."""
+
+
+@dataclass
+class Script:
+    """One connection after the other: messages, then a close code, `CUT`, or an HTTP status instead of all that.
+
+    The last one is played again for whoever comes after it. `asked` holds the path and query of each connection.
+    """
+
+    connections: list[tuple[list[dict[str, Any]], int] | HTTPStatus]
+    final: dict[str, Any] = field(default_factory=lambda: execution("completed", completed=2))
+    asked: list[str] = field(default_factory=list)
+    headers: list[Headers] = field(default_factory=list)
+
+    async def updates(self, **options: Any) -> list[Update]:
+        """Watch what it plays, to the end."""
+        async with (
+            self.played() as uri,
+            StateManagerClient(uri, **options) as client,
+            client.watch_execution(EXECUTION) as stream,
+        ):
+            return [update async for update in stream]
+
+    @asynccontextmanager
+    async def played(self) -> AsyncIterator[str]:
+        """Serve it, and give the URI."""
+        async with serve(self._play, "127.0.0.1", 0, process_request=self._receive, close_timeout=1) as server:
+            yield f"http://127.0.0.1:{port_of(server)}"
+
+    def _receive(self, _: ServerConnection, request: Request) -> Response | None:
+        if not request.path.startswith("/ws/"):
+            return answer(HTTPStatus.OK, self.final)
+        self.asked.append(request.path)
+        self.headers.append(request.headers)
+        turn = self._turn()
+        return answer(turn, {}) if isinstance(turn, HTTPStatus) else None
+
+    async def _play(self, connection: ServerConnection) -> None:
+        turn = self._turn()
+        assert not isinstance(turn, HTTPStatus)
+        messages, code = turn
+        for message in messages:
+            await connection.send(json.dumps(message))
+        if code == CUT:
+            connection.transport.write(b"\x81\x7e\x10\x00half")
+            await asyncio.sleep(0)
+            connection.transport.close()
+        else:
+            await connection.close(code, "as written")
+
+    def _turn(self) -> tuple[list[dict[str, Any]], int] | HTTPStatus:
+        return self.connections[min(len(self.asked), len(self.connections)) - 1]
+
+
+def answer(status: HTTPStatus, body: dict[str, Any]) -> Response:
+    """Answer with JSON."""
+    content = json.dumps(body).encode()
+    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(content)), "Connection": "close"})
+    return Response(status, status.phrase, headers, content)
+
+
+def port_of(server: Server) -> int:
+    """Give the port that was free."""
+    port: int = next(iter(server.sockets)).getsockname()[1]
+    return port
+
+
+def execution(status: str = "running", *, seq: int = 7, completed: int = 0, **fields: Any) -> dict[str, Any]:
+    """Make an execution of two satellites, as the API gives it."""
+    return {
+        "execution_id": EXECUTION,
+        "status": status,
+        "seq": seq,
+        "updated_at": "2026-11-24T05:15:44.331595Z",
+        "error": None,
+        "progress": {"total_satellites": 2, "completed_satellites": completed, "percent": 50.0 * completed},
+        "satellites": [
+            {"satellite_id": name, "name": name, "status": "pending", "attempt": 0, "start_time": None}
+            for name in ("a", "b")
+        ],
+        "results": {"b": 2} if status == "completed" else {},
+        **fields,
+    }
+
+
+def snapshot(seq: int = 2, status: str = "running", **fields: Any) -> dict[str, Any]:
+    """Show how things are."""
+    return {"type": "snapshot", "seq": seq, "execution": execution(status, seq=seq, **fields)}
+
+
+def event(seq: int, name: str | None, kind: str, status: str, progress: float = 0, **data: Any) -> dict[str, Any]:
+    """Tell that something happened."""
+    return {
+        "type": "event",
+        "seq": seq,
+        "execution_id": EXECUTION,
+        "satellite_id": name,
+        "name": name,
+        "kind": kind,
+        "status": status,
+        "at": "2026-11-24T05:15:45Z",
+        "progress": progress,
+        "data": data or None,
+    }
+
+
+def events(*several: dict[str, Any]) -> dict[str, Any]:
+    """Tell several in one message."""
+    return {"type": "events", "events": list(several)}
+
+
+def progress(name: str, fraction: float, message: str = "", attempt: int = 1) -> dict[str, Any]:
+    """Tell how far a satellite is."""
+    return {
+        "type": "progress",
+        "execution_id": EXECUTION,
+        "satellite_id": name,
+        "name": name,
+        "attempt": attempt,
+        "progress": fraction,
+        "message": message,
+        "at": "2026-11-24T05:15:45Z",
+    }
+
+
+STORY = [
+    event(3, "a", "started", "running", 0, attempt=1),
+    event(4, "a", "completed", "completed", 50, attempt=1),
+    event(5, "b", "started", "running", 50, attempt=1),
+    event(6, "b", "completed", "completed", 100, attempt=1),
+    event(7, None, "completed", "completed", 100),
+]
+"""What follows the snapshot, to the end."""

@@ -1,0 +1,217 @@
+"""A watcher gets each event once and in order, whatever happens to its connections."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from exospherehost.state_manager import (
+    InvalidRequest,
+    NotFound,
+    StateManagerClient,
+    StateManagerError,
+    Unauthorized,
+    Unavailable,
+)
+from tests.client.scripts import CUT, EXECUTION, STORY, Script, event, events, execution, progress, snapshot
+from tests.processes import free_port
+
+if TYPE_CHECKING:
+    from exospherehost.state_manager import Update
+
+WHOLE = [2, 3, 4, 5, 6, 7]
+
+
+def seqs(updates: list[Update]) -> list[int]:
+    return [update.seq for update in updates]
+
+
+def test_watch_ends_with_the_last_event_which_brings_the_results() -> None:
+    updates = asyncio.run(Script([([snapshot(), *STORY], 1000)]).updates())
+
+    assert seqs(updates) == WHOLE
+    assert [update.progress for update in updates] == [0, 0, 50, 50, 100, 100]
+    assert [update.status for update in updates] == ["running"] * 5 + ["completed"]
+    assert [update.satellite and (update.satellite.name, update.satellite.status) for update in updates] == [
+        None, ("a", "running"), ("a", "completed"), ("b", "running"), ("b", "completed"), None,
+    ]  # fmt: skip
+    assert [update.results for update in updates] == [None] * 5 + [{"b": 2}]
+
+
+def test_events_that_share_a_message_come_one_by_one() -> None:
+    updates = asyncio.run(Script([([snapshot(), events(*STORY)], 1000)]).updates())
+
+    assert seqs(updates) == WHOLE
+
+
+@pytest.mark.parametrize("code", [CUT, 1000, 1001, 1011, 1013])
+@pytest.mark.parametrize("at", range(len(STORY)))
+def test_broken_connection_is_resumed_where_it_broke(code: int, at: int) -> None:
+    script = Script([([snapshot(), *STORY[:at]], code), (STORY[at:], 1000)])
+
+    assert seqs(asyncio.run(script.updates())) == WHOLE
+    assert script.asked == [f"/ws/executions/{EXECUTION}", f"/ws/executions/{EXECUTION}?since={2 + at}"]
+
+
+def test_what_is_sent_twice_is_given_once() -> None:
+    doubled = [snapshot(), STORY[0], STORY[0], events(*STORY[:3]), STORY[1], snapshot(5), *STORY]
+
+    assert seqs(asyncio.run(Script([(doubled, 1000)]).updates())) == WHOLE
+
+
+def test_gap_is_closed_by_a_connection_from_before_it() -> None:
+    script = Script([([snapshot(), STORY[0], events(*STORY[2:])], 1000), (STORY[1:], 1000)])
+
+    assert seqs(asyncio.run(script.updates())) == WHOLE
+    assert script.asked[1:] == [f"/ws/executions/{EXECUTION}?since=3"]
+
+
+def test_server_that_is_away_for_a_while_is_waited_for() -> None:
+    script = Script(
+        [
+            ([snapshot(), STORY[0]], CUT),
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            ([], 1011),
+            HTTPStatus.BAD_GATEWAY,
+            (STORY[1:], 1000),
+        ]
+    )
+
+    assert seqs(asyncio.run(script.updates())) == WHOLE
+    assert len(script.asked) == 5
+
+
+def test_patience_ends_when_connections_bring_nothing_for_too_long() -> None:
+    script = Script([([snapshot()], CUT), ([], 1011)])
+
+    with pytest.raises(Unavailable, match="1011"):
+        asyncio.run(script.updates(patience_s=0.5))
+    assert len(script.asked) > 2
+
+
+def test_patience_ends_where_nobody_listens() -> None:
+    async def watch() -> None:
+        async with StateManagerClient(f"http://127.0.0.1:{free_port()}", patience_s=0.2) as client:
+            async for _ in client.watch_execution(EXECUTION):
+                pass
+
+    with pytest.raises(Unavailable, match="cannot be reached") as error:
+        asyncio.run(watch())
+    assert not error.value.may_have_arrived
+
+
+@pytest.mark.parametrize(
+    ("turn", "error"),
+    [
+        (([], 4404), NotFound),
+        (([], 4401), Unauthorized),
+        (([], 4422), InvalidRequest),
+        (HTTPStatus.UNAUTHORIZED, Unauthorized),
+        (HTTPStatus.FORBIDDEN, Unauthorized),
+        (HTTPStatus.NOT_FOUND, NotFound),
+    ],
+)
+def test_refusal_is_raised_at_once(turn: Any, error: type[StateManagerError]) -> None:
+    script = Script([turn])
+
+    with pytest.raises(error):
+        asyncio.run(script.updates())
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_finished_execution_is_one_final_update(status: str) -> None:
+    now = execution(status, completed=2)
+    updates = asyncio.run(Script([([snapshot(7, status, completed=2)], 1000)], final=now).updates())
+
+    assert [(update.status, update.is_final, update.satellite) for update in updates] == [(status, True, None)]
+    assert updates[0].results == execution(status)["results"]
+
+
+def test_snapshot_from_before_a_retry_is_not_the_end() -> None:
+    now = execution("running", seq=9)
+    script = Script([([snapshot(7, "failed")], 1000), ([event(10, None, "failed", "failed", 100)], 1000)], final=now)
+
+    updates = asyncio.run(script.updates())
+
+    assert [(update.kind, update.seq, update.status) for update in updates] == [
+        ("snapshot", 9, "running"), ("failed", 10, "failed"),
+    ]  # fmt: skip
+    assert script.asked[1:] == [f"/ws/executions/{EXECUTION}?since=9"]
+
+
+def test_progress_of_a_satellite_comes_between_the_events() -> None:
+    messages = [snapshot(), STORY[0], progress("a", 0.4, "page 4 of 10"), *STORY[1:]]
+
+    update = asyncio.run(Script([(messages, 1000)]).updates())[2]
+
+    assert (update.kind, update.seq, update.status, update.progress) == ("progress", 3, "running", 0)
+    assert update.satellite is not None
+    assert (update.satellite.status, update.satellite.progress) == ("running", 0.4)
+    assert update.satellite.message == "page 4 of 10"
+
+
+def test_progress_of_an_attempt_that_has_ended_is_left_out() -> None:
+    messages = [
+        snapshot(),
+        progress("a", 0.1, "before its start is known"),
+        STORY[0],
+        event(4, "a", "retrying", "pending", 0, attempt=1, error="ValueError: no"),
+        progress("a", 0.9, "late"),
+        event(5, "a", "started", "running", 0, attempt=2),
+        progress("a", 0.95, "later"),
+        progress("a", 0.2, "in time", attempt=2),
+        event(6, "a", "completed", "completed", 50, attempt=2),
+        progress("a", 0.5, "late again", attempt=2),
+        event(7, None, "failed", "failed", 100, error="past its time"),
+    ]
+
+    updates = asyncio.run(Script([(messages, 1000)]).updates())
+
+    told = [update.satellite.message for update in updates if update.satellite and update.kind == "progress"]
+    assert told == ["before its start is known", "in time"]
+    assert [update.satellite.error for update in updates if update.kind == "retrying" and update.satellite] == [
+        "ValueError: no"
+    ]
+    assert updates[-1].error == "past its time"
+
+
+def test_messages_of_a_later_server_are_passed_over() -> None:
+    messages = [snapshot(), {"type": "weather", "sun": True}, *STORY]
+
+    assert seqs(asyncio.run(Script([(messages, 1000)]).updates())) == WHOLE
+
+
+def test_key_is_sent_with_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXOSPHERE_API_KEY", "from the environment")
+    for options, key in (({}, "from the environment"), ({"api_key": "given"}, "given")):
+        script = Script([([snapshot()], 1013), (STORY, 1000)])
+        asyncio.run(script.updates(**options))
+        assert [headers["Authorization"] for headers in script.headers] == [f"Bearer {key}"] * 2
+
+
+def test_leaving_early_closes_the_connection() -> None:
+    async def watch() -> None:
+        script = Script([([snapshot(), *STORY], 1000)])
+        async with (
+            script.played() as uri,
+            StateManagerClient(uri) as client,
+            client.watch_execution(EXECUTION) as stream,
+        ):
+            async for _ in stream:
+                break
+
+    asyncio.run(watch())
+
+
+def test_wait_gives_the_execution_and_minds_its_timeout() -> None:
+    async def wait(script: Script, timeout_s: float | None) -> str:
+        async with script.played() as uri, StateManagerClient(uri) as client:
+            return (await client.wait(EXECUTION, timeout=timeout_s)).status
+
+    assert asyncio.run(wait(Script([([snapshot(), *STORY], 1000)]), 10)) == "completed"
+    with pytest.raises(TimeoutError):
+        asyncio.run(wait(Script([([snapshot()], 1001), HTTPStatus.SERVICE_UNAVAILABLE]), 0.3))
