@@ -95,6 +95,8 @@ def execution(connection: Connection, execution_id: str) -> None:
     here, known, since = services(), _uuid(execution_id, "execution"), _since()
     if since is None:
         start = here.snapshots.get(known, lambda: _shown_execution(here, known))
+        if start.finished and _head(here, known)[0] != start.head:
+            start = _shown_execution(here, known)  # it was retried since: nothing would tell this watcher
     else:
         head, status = _head(here, known)
         start = Start(b"", _tally_at(here, known, since, head), head, status in FINISHED)

@@ -157,6 +157,18 @@ def test_cancellation_and_retry_reach_watchers(system: System, tmp_path: Path) -
     assert [one["progress"] for one in whole.events if one["satellite_id"] is None] == [0, 0, 100, 100, 100]
 
 
+def test_retry_is_seen_by_whoever_comes_right_after_it(system: System, tmp_path: Path) -> None:
+    note = {"file": str(tmp_path / "notes"), "needs": str(tmp_path / "needed")}
+    execution_id = system.submit({"name": "note", "uses": "satellite/test/note", "config": note, "retries": 0})
+    system.wait(execution_id)
+    assert watched(system, f"/ws/executions/{execution_id}").closed == (1000, "")
+    (tmp_path / "needed").touch()
+    assert system.call("POST", f"/executions/{execution_id}/retry")[0] == 202
+    watch = watched(system, f"/ws/executions/{execution_id}")
+    assert watch.snapshot is not None
+    assert (watch.events or [watch.snapshot["execution"]])[-1]["status"] == "completed"
+
+
 def test_progress_arrives_throttled_and_is_written_nowhere(system: System, tmp_path: Path) -> None:
     config = {"begins": str(tmp_path / "begin"), "ends": str(tmp_path / "end")}
     execution_id = system.submit({"name": "steps", "uses": "satellite/test/step", "config": config})
