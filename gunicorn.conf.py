@@ -1,7 +1,12 @@
 """Gunicorn's settings, with a reason for each. It reads this file by itself where it is started in this directory."""
 
+import resource
 import signal
 from typing import Any
+
+# Each connection is an open file, and a shell often allows a thousand: past that nobody would be let in at all.
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 # A WebSocket is held for as long as something is watched: a greenlet each, where a thread each would be too much.
 worker_class = "gevent"

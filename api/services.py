@@ -76,7 +76,8 @@ def install(app: Flask, settings: Settings, database_uri: str) -> None:
         catalogue=Catalogue(engine),
         redis=redis,
         notices=Notices(redis),
-        hub=Hub(engine, redis),
+        # A connection of its own: it must not queue behind a thousand watchers who come at once.
+        hub=Hub(connect(database_uri, pool_size=1), redis),
     )
 
 

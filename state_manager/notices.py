@@ -72,8 +72,9 @@ class Notices:
     def _wake(self) -> None:
         self._condition.notify()
         if self._thread is None:
-            self._thread = Thread(target=self._run, name="notices", daemon=True)
-            self._thread.start()
+            thread = Thread(target=self._run, name="notices", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def _run(self) -> None:
         away = False
@@ -86,6 +87,8 @@ class Notices:
                 if not away:
                     _log.warning("watchers are not told, Redis is away: %s", error)
                 away = True
+            except Exception:  # noqa: BLE001  (the thread must outlive whatever one round meets)
+                _log.exception("watchers are not told")
             else:
                 away = False
             self._at_once.wait(EVERY_S)

@@ -1,5 +1,7 @@
 """`python -m workers worker …` and `python -m workers beat …`: the same as `celery -A workers …`, started sooner.
 
+But for the pools gevent and eventlet, for which Celery's program patches Python first.
+
 Celery's own program first imports all of its commands and those of its plugins, Flower's among them: a third of a
 second, and memory that every worker would keep.
 """

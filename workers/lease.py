@@ -96,10 +96,10 @@ class Keeper:
         self._wake_reader, self._wake_writer = os.pipe()
         self._thread = Thread(target=self._run, name="lease", daemon=True)
 
-    def start(self) -> None:
-        """Register this process and keep its leases from now on, or from when the database is there."""
+    def start(self) -> bool:
+        """Register this process and keep its leases from now on, or from when the database is there; tell which."""
         self._thread.start()
-        self._registered.wait(REGISTER_WITHIN_S)
+        return self._registered.wait(REGISTER_WITHIN_S)
 
     def stop(self) -> None:
         """Stop, and strike this process off the list."""

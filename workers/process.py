@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from state_manager.config import settings
 from state_manager.notices import Notices
 from state_manager.redis import connect_redis
 from state_manager.store.engine import connect
+from state_manager.store.patience import DATABASE_AWAY
+from state_manager.store.transitions import rehearse
 from workers.lease import Identity, Keeper
 from workers.pace import Pace
 from workers.relief import Relief
@@ -77,4 +80,6 @@ def become_child() -> None:
     if "engine" in vars(parent):
         parent.engine.dispose(close=False)
     _here[:] = [Process(parent.queues, parent.id)]
-    here().keeper.start()
+    if here().keeper.start():
+        with suppress(*DATABASE_AWAY):
+            rehearse(engine())

@@ -9,9 +9,14 @@ from collections import deque
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+from simple_websocket import ConnectionClosed
+from wsproto.utilities import LocalProtocolError
+
+from api.live import frames
 from api.live.frames import PING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from threading import Event
 
     from simple_websocket import Server
@@ -118,9 +123,16 @@ class Connection:
             raise Gone
         try:
             self._websocket.sock.send(framed)
+            if time.monotonic() >= self._ping_at:
+                self._ping_at = time.monotonic() + PING_EVERY_S
+                self._websocket.sock.send(PING)
         except OSError as error:
             self._websocket.connected = False
             raise Gone from error
+
+    def show(self, message: Mapping[str, Any]) -> None:
+        """Send a message to this client alone; raises `Gone`."""
+        self.send(frames.text(frames.encode(message)))
 
     def wait(self, seconds: float = PING_EVERY_S) -> None:
         """Wait until something is set, or for so long; keep the connection alive meanwhile. Raises `Gone`."""
@@ -128,15 +140,17 @@ class Connection:
         self.changed.clear()
         if not self._websocket.connected:
             raise Gone
-        if time.monotonic() >= self._ping_at:
-            self._ping_at = time.monotonic() + PING_EVERY_S
-            self.send(PING)
+        self.send(b"")  # a ping, where one is due
 
     def close(self, code: int, reason: str) -> None:
         """Close with a code, and let the client answer: what is cut off sooner may cost it the last frames."""
         if self._websocket.connected:
             try:
                 self._websocket.close(code, reason)
-            except OSError:
+            except (OSError, ConnectionClosed, LocalProtocolError):  # the client was quicker
                 return
             self._websocket.thread.join(CLOSE_WITHIN_S)
+
+    def end(self) -> None:
+        """Let go of the socket, which also ends the reader."""
+        self._websocket.sock.close()

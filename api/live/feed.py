@@ -71,11 +71,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a watcher is to be sent, where it goes on from, and whether that was the end."""
+    """What a watcher is to be sent, and where it goes on from.
+
+    It ends with the first event that ends what is watched, whose seq is `end`; a retry may follow. Else `end` is 0.
+    """
 
     data: bytes
     cursor: int
-    is_last: bool
+    end: int
 
 
 class Feed:
@@ -133,9 +136,9 @@ class Feed:
                 return None
             if satellite_id is None and self._framed is not None and self._framed[0] == cursor:
                 batch = self._framed[1]
-                if batch.is_last or batch.cursor == cursor + len(entries):
+                if batch.end or batch.cursor == cursor + len(entries):
                     return batch
-        batch = _batch(entries, cursor, satellite_id)
+        batch = batch_of(entries, cursor, satellite_id)
         if satellite_id is None:
             self._framed = (cursor, batch)
         return batch
@@ -146,25 +149,27 @@ class Feed:
             watcher.set()
 
     def _append(self, entries: Sequence[Entry]) -> None:
-        """Add entries, and drop the oldest of what is too much."""
+        """Add entries, and drop the oldest where that is too much; what is new everybody has a chance to read."""
+        before = len(self._entries)
         self._entries += entries
         self._bytes += sum(len(entry.body) for entry in entries)
         excess = 0
-        while len(self._entries) - excess > KEPT_ENTRIES or self._bytes > KEPT_BYTES:
-            self._dropped_seq = max(self._dropped_seq, self._entries[excess].seq)
+        while excess < before and (len(self._entries) - excess > KEPT_ENTRIES or self._bytes > KEPT_BYTES):
             self._bytes -= len(self._entries[excess].body)
             excess += 1
+        if excess:
+            self._dropped_seq = self._entries[excess - 1].seq
         del self._entries[:excess]
         self._dropped += excess
 
 
-def _batch(entries: Sequence[Entry], cursor: int, satellite_id: str | None) -> Batch:
-    """Frame entries up to the one that ends what is watched."""
+def batch_of(entries: Sequence[Entry], cursor: int = 0, satellite_id: str | None = None) -> Batch:
+    """Frame entries, all of them or what concerns one satellite, up to the first that ends what is watched."""
     wanted = []
     for entry in entries:
         cursor += 1
         if satellite_id in {None, entry.satellite_id}:
             wanted.append(entry)
         if entry.ends(satellite_id):
-            return Batch(frames.of(wanted), cursor, is_last=True)
-    return Batch(frames.of(wanted), cursor, is_last=False)
+            return Batch(frames.of(wanted), cursor, entry.seq)
+    return Batch(frames.of(wanted), cursor, 0)

@@ -26,16 +26,20 @@ class Fresh(Generic[K, V]):
         self._making: dict[K, Lock] = {}
 
     def get(self, key: K, make: Callable[[], V]) -> V:
-        """Return the value of this key, made now or lately; raises what `make` raises."""
-        with self._making.setdefault(key, Lock()):
-            made = self._made.get(key)
-            if made is None or made[0] + self._seconds < time.monotonic():
-                try:
+        """Return the value of this key, no older than that when it was asked for; raises what `make` raises."""
+        asked = time.monotonic()  # before the wait: else those who waited long would each make their own
+        try:
+            with self._making.setdefault(key, Lock()):
+                made = self._made.get(key)
+                if made is None or made[0] + self._seconds < asked:
                     made = (time.monotonic(), make())
-                finally:
-                    self._making.pop(key, None)  # who waits for this lock has it; others may begin anew
-                self._made[key] = made
-                self._made.move_to_end(key)
-                while len(self._made) > KEPT:
-                    self._made.popitem(last=False)
+                    self._keep(key, made)
+        finally:
+            self._making.pop(key, None)  # who waits for the lock has it; others may begin anew
         return made[1]
+
+    def _keep(self, key: K, made: tuple[float, V]) -> None:
+        self._made[key] = made
+        self._made.move_to_end(key)
+        while len(self._made) > KEPT or next(iter(self._made.values()))[0] + self._seconds < made[0]:
+            self._made.popitem(last=False)

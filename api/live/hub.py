@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from api.live.feed import Feed, Tally
 from state_manager.notices import channel, execution_of
+from state_manager.redis import TIMEOUT_S
 from state_manager.store import events
 from state_manager.store.patience import DATABASE_AWAY
 
@@ -33,8 +34,11 @@ LOOK_EVERY_S = 0.5
 SILENT_S = 5.0
 """A connection to Redis that did not even answer a ping for so long is given up."""
 
-PAGE = 1_000
-"""So many events of an execution are read at once; what is left is read next."""
+PAGE = 250
+"""So many events of an execution are read at once, each up to some 100 kB; what is left is read next."""
+
+MESSAGES_AT_ONCE = 100
+"""So many notices are taken before what they speak of is read, however many more there are."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,10 +68,11 @@ class Hub:
             feed = self._feeds.get(execution_id)
             if feed is None:
                 feed = self._feeds[execution_id] = Feed(execution_id, start)
-                self._subscribe(channel(execution_id))
             feed.watchers.add(watcher)
-            self._wake()
         try:
+            with self._watched:
+                self._subscribe(channel(execution_id))
+                self._wake()
             yield feed
         finally:
             with self._watched:
@@ -78,8 +83,9 @@ class Hub:
     def _wake(self) -> None:
         self._watched.notify()
         if self._thread is None:
-            self._thread = Thread(target=self._run, name="hub", daemon=True)
-            self._thread.start()
+            thread = Thread(target=self._run, name="hub", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def _run(self) -> None:
         behind: Collection[UUID] = ()
@@ -103,9 +109,12 @@ class Hub:
     def _listen(self, *, at_once: bool) -> set[UUID]:
         """Wait for notices until the next look; return which executions have something new, or may have."""
         woken: set[UUID] = set()
+        wait_s = 0.0 if at_once else max(self._next_look - time.monotonic(), 0)
         try:
-            wait_s = 0.0 if at_once else max(self._next_look - time.monotonic(), 0)
-            while len(woken) < PAGE and (message := self._pubsub.get_message(timeout=wait_s)) is not None:
+            for _ in range(MESSAGES_AT_ONCE):
+                message = self._message(wait_s)
+                if message is None:
+                    break
                 self._heard_at = time.monotonic()
                 woken |= self._understand(message)
                 wait_s = 0.0
@@ -117,6 +126,15 @@ class Hub:
         self._next_look = time.monotonic() + LOOK_EVERY_S
         self._look_after_redis()
         return set(self._feeds)
+
+    def _message(self, wait_s: float) -> dict[str, Any] | None:
+        """Wait for a message; one that has begun to come is given more time than none."""
+        connection = self._pubsub.connection
+        if not self._pubsub.subscribed or connection is None:
+            found: dict[str, Any] | None = self._pubsub.get_message(timeout=wait_s)
+        else:
+            found = self._pubsub.get_message(timeout=TIMEOUT_S) if connection.can_read(wait_s) else None
+        return found
 
     def _understand(self, message: dict[str, Any]) -> set[UUID]:
         if message["type"] not in {"message", "subscribe"}:
@@ -164,13 +182,13 @@ class Hub:
 
     def _subscribe(self, name: str) -> None:
         """Subscribe, unless Redis is away: that is tried again at each look, and nobody waits for it meanwhile."""
-        if self._redis_away:
+        if self._redis_away or name.encode() in self._pubsub.channels:
             return
         if not self._pubsub.subscribed:
             self._heard_at = time.monotonic()
         try:
             self._pubsub.subscribe(name)
-        except (RedisError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  (the hub reads on the same connection, and may be giving it up)
             self._note_that_redis_is_away(error)
 
     def _note_that_redis_is_away(self, error: Exception) -> None:

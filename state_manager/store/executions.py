@@ -154,9 +154,10 @@ def get(engine: Engine, execution_id: UUID) -> Snapshot | None:
 
 
 def progress(engine: Engine, execution_id: UUID) -> RowMapping | None:
-    """Read how far an execution is: its status, `seq` and counts."""
-    names = ("id", "status", "seq", "total", "completed", "failed", "skipped", "cancelled")
-    query = select(*(executions.c[name] for name in names)).where(executions.c.id == execution_id)
+    """Read how far an execution is: its `status` and `seq`, its `total` of satellites and how many have `ended`."""
+    ended = executions.c.completed + executions.c.failed + executions.c.skipped + executions.c.cancelled
+    columns = [executions.c.status, executions.c.seq, executions.c.total, ended.label("ended")]
+    query = select(*columns).where(executions.c.id == execution_id)
     with engine.connect() as connection:
         return connection.execute(query).mappings().one_or_none()
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, RowMapping
 
 
+_ENDED = executions.c.completed + executions.c.failed + executions.c.skipped + executions.c.cancelled
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A satellite as the canvas sees it: its place in the graph and its queue."""
@@ -40,7 +43,10 @@ class LogRecord:
 
 
 def get(engine: Engine, satellite_id: UUID) -> RowMapping | None:
-    """Read one satellite, with `dependency_outputs` by name, and the `seq` of its execution at that moment."""
+    """Read one satellite, with `dependency_outputs` by name.
+
+    And how far its execution was at that moment: its `seq`, its `total` of satellites and how many had `ended`.
+    """
     needed = satellites.alias()
     outputs = (
         select(func.json_object_agg(needed.c.name, needed.c.output))
@@ -49,7 +55,7 @@ def get(engine: Engine, satellite_id: UUID) -> RowMapping | None:
         .label("dependency_outputs")
     )
     query = (
-        select(satellites, outputs, executions.c.seq)
+        select(satellites, outputs, executions.c.seq, executions.c.total, _ENDED.label("ended"))
         .join(executions, executions.c.id == satellites.c.execution_id)
         .where(satellites.c.id == satellite_id)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID, uuid4
 
@@ -13,7 +14,7 @@ from state_manager.store.engine import call
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from sqlalchemy import Engine
 
@@ -23,6 +24,12 @@ _SETTLE: LiteralString = """
     FROM settle(%(outcomes)s::json, %(max_concurrent)s, %(room)s::json, %(now)s)
 """
 _RELEASE: LiteralString = "SELECT release(%(ids)s, %(claims)s, p_now => %(now)s)"
+
+
+_NOBODY = UUID(int=0)
+
+REHEARSALS = 6
+"""From the sixth time on psycopg sends a statement prepared (its `prepare_threshold`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +166,18 @@ def release(engine: Engine, attempts: Collection[Claimed], *, now: datetime | No
     }
     (released,) = call(engine, _RELEASE, parameters)
     return list(released)
+
+
+def rehearse(engine: Engine) -> None:
+    """Claim and settle what is not there, so that the first message finds a connection and its statements planned.
+
+    A new session spends ten milliseconds on that: as long as a dozen short satellites.
+    """
+    outcome = Outcome(_NOBODY, _NOBODY, SatelliteStatus.COMPLETED)
+    room = Room(_NOBODY, _NOBODY, "", 0, (), {}, 0, 0)
+    for _ in range(REHEARSALS):
+        claim(engine, [_NOBODY], worker=_NOBODY, name="", lease=timedelta(0))
+        settle(engine, [outcome], max_concurrent=0, room=room)
 
 
 def as_settled(

@@ -9,6 +9,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import connect
 
@@ -46,14 +47,15 @@ class View:
                 with connect(self._uri + (f"?since={self.seq}" if self.seq else ""), max_size=None) as connection:
                     self._follow(connection)
             except ConnectionClosed as closed:
-                if closed.rcvd is not None and closed.rcvd.code not in {1000, 1001, 1011, 1013}:
+                code = 1006 if closed.rcvd is None else closed.rcvd.code
+                if code not in {1001, 1006, 1011, 1013} and (code, self.ended) != (1000, True):
                     self.faults.append(f"closed with {closed.rcvd}")
             except (OSError, InvalidHandshake, TimeoutError):
                 last(0.02)
             self.resumed += 1
 
     def _follow(self, connection: Any) -> None:
-        while True:
+        while True:  # to the server's close, also after the last event
             message = json.loads(connection.recv())
             if message["type"] == "snapshot":
                 self._take_snapshot(message)
@@ -113,6 +115,12 @@ def watched(site: Site, port: int | None = None) -> Iterator[list[View]]:
     assert_nothing_is_lost(site, [execution_id])
 
 
+def assert_notices_come_again(site: Site) -> None:
+    """Hold that watchers are woken by Redis again, not by looking alone."""
+    client = redis.Redis.from_url(site.redis_uri, socket_timeout=5)
+    until(lambda: client.pubsub_channels("exosphere:execution:*"), within_s=5, what="the API listens to Redis again")
+
+
 def until_it_goes_on(views: list[View]) -> None:
     """Wait until every watcher is told something more, though some seconds late."""
     seen = [view.seq for view in views]
@@ -133,6 +141,7 @@ def test_redis_is_flushed(site: Site) -> None:
         for _ in range(3):
             flush(site)
             until_it_goes_on(views)
+        assert_notices_come_again(site)
     assert {view.resumed for view in views} == {1}
 
 
@@ -140,6 +149,7 @@ def test_redis_is_killed_and_comes_back(site: Site) -> None:
     with watched(site) as views:
         with site.valkey.away():
             last(AWAY_S)
+        assert_notices_come_again(site)
         until_it_goes_on(views)
     assert {view.resumed for view in views} == {1}
 
@@ -148,6 +158,7 @@ def test_redis_hangs(site: Site) -> None:
     with watched(site) as views:
         with site.valkey.paused():
             last(2 * AWAY_S)
+        assert_notices_come_again(site)
         until_it_goes_on(views)
     assert {view.resumed for view in views} == {1}
 

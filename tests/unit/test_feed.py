@@ -93,12 +93,12 @@ def test_retry_of_the_execution_is_no_satellite_that_came_back() -> None:
     assert [one["progress"] for one in message["events"]] == [100, 75]
 
 
-def test_reading_ends_with_the_last_event_though_more_follow() -> None:
+def test_batch_ends_with_what_ends_the_execution_though_more_follow() -> None:
     feed = started_at(2)
     feed.extend([event(3, "completed", SATELLITES[0]), event(4, "failed"), event(5, "retried")])
     last = feed.read(0)
     assert last is not None
-    assert (seqs(last), last.is_last) == ([3, 4], True)
+    assert (seqs(last), last.end) == ([3, 4], 4)
 
 
 def test_satellite_is_read_alone_and_ends_with_itself_or_its_execution() -> None:
@@ -106,15 +106,15 @@ def test_satellite_is_read_alone_and_ends_with_itself_or_its_execution() -> None
     feed.extend([event(3, "started", SATELLITES[0]), event(4, "started", SATELLITES[1])])
     first = feed.read(0, str(SATELLITES[1]))
     assert first is not None
-    assert (seqs(first), first.is_last) == ([4], False)
+    assert (seqs(first), first.end) == ([4], 0)
     feed.extend([event(5, "completed", SATELLITES[0])])
     nothing = feed.read(first.cursor, str(SATELLITES[1]))
     assert nothing is not None
-    assert (nothing.data, nothing.is_last) == (b"", False)
+    assert (nothing.data, nothing.end) == (b"", 0)
     feed.extend([event(6, "completed", SATELLITES[1])])
     last = feed.read(nothing.cursor, str(SATELLITES[1]))
     assert last is not None
-    assert (seqs(last), last.is_last) == ([6], True)
+    assert (seqs(last), last.end) == ([6], 6)
 
 
 def test_progress_has_a_frame_of_its_own_between_events() -> None:
@@ -141,17 +141,26 @@ def test_cursor_is_found_by_what_is_known() -> None:
 def test_who_falls_behind_what_is_kept_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "KEPT_ENTRIES", 3)
     feed = started_at(2)
-    feed.extend([event(seq, "started", SATELLITES[0]) for seq in range(3, 8)])
+    feed.extend([event(seq, "started", SATELLITES[0]) for seq in range(3, 6)])
+    feed.extend([event(seq, "started", SATELLITES[0]) for seq in range(6, 8)])
     with pytest.raises(TooSlow):
         feed.read(0)
     assert feed.cursor_after(3) is None
     assert seqs(feed.read(feed.cursor_after(4) or 0)) == [5, 6, 7]
 
 
+def test_what_is_new_can_be_read_however_much_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "KEPT_ENTRIES", 3)
+    feed = started_at(2)
+    feed.extend([event(seq, "started", SATELLITES[0]) for seq in range(3, 20)])
+    assert seqs(feed.read(0)) == list(range(3, 20))
+
+
 def test_long_events_are_kept_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "KEPT_BYTES", 10_000)
     feed = started_at(2)
-    feed.extend([event(seq, "failed", SATELLITES[0], error="x" * 4_000) for seq in range(3, 8)])
+    for seq in range(3, 8):
+        feed.extend([event(seq, "failed", SATELLITES[0], error="x" * 4_000)])
     with pytest.raises(TooSlow):
         feed.read(0)
     assert seqs(feed.read(feed.cursor_after(5) or 0)) == [6, 7]

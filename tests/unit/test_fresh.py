@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 
 from api.live.fresh import KEPT, Fresh
-from tests.waiting import until
+from tests.waiting import last, until
 
 
 def test_those_who_ask_together_get_the_same() -> None:
@@ -24,6 +24,25 @@ def test_those_who_ask_together_get_the_same() -> None:
         first = clients.submit(fresh.get, "a", make)
         assert begun.wait(10)
         others = [clients.submit(fresh.get, "a", object) for _ in range(7)]
+        go_on.set()
+        assert {one.result() for one in others} == {first.result()}
+
+
+def test_who_waited_longer_than_it_stays_fresh_takes_it_all_the_same() -> None:
+    fresh: Fresh[str, object] = Fresh(0.2)
+    go_on, begun = Event(), Event()
+
+    def make() -> object:
+        begun.set()
+        assert go_on.wait(10)
+        last(0.5)
+        return object()
+
+    with ThreadPoolExecutor(8) as clients:
+        first = clients.submit(fresh.get, "a", make)
+        assert begun.wait(10)
+        others = [clients.submit(fresh.get, "a", make) for _ in range(7)]
+        until(lambda: sum(other.running() for other in others) == 7, what="all ask")
         go_on.set()
         assert {one.result() for one in others} == {first.result()}
 

@@ -17,6 +17,8 @@ SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     v_execution executions;
     v_now timestamptz;
+    -- Its worker counts back from when it sent this, however long we wait for the lock.
+    v_sent timestamptz := coalesce(p_now, statement_timestamp());
     v_completed uuid[];
     v_failed uuid[];
     v_again uuid[];
@@ -48,8 +50,8 @@ BEGIN
             error = o.error, error_kind = o.error_kind, traceback = o.traceback,
             duration_ms = o.duration_ms, resource_usage = o.resource_usage,
             -- Its own times, where its worker tells them: it may have waited, claimed, for others of its batch.
-            start_time = greatest(s.start_time, v_now - make_interval(secs => (o.ended_ms_ago + o.duration_ms) / 1000)),
-            end_time = CASE WHEN NOT o.again THEN v_now - make_interval(secs => coalesce(o.ended_ms_ago, 0) / 1000) END,
+            start_time = greatest(s.start_time, v_sent - make_interval(secs => (o.ended_ms_ago + o.duration_ms) / 1000)),
+            end_time = CASE WHEN NOT o.again THEN greatest(s.start_time, v_sent - make_interval(secs => coalesce(o.ended_ms_ago, 0) / 1000)) END,
             lease_expires_at = NULL,
             not_before = CASE WHEN o.again AND o.retry_after_s > 0 THEN v_now + make_interval(secs => o.retry_after_s) END,
             -- What it depends on may have been put back meanwhile: then it waits for that again.
