@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 TIMES = 5
 
 
-def start(home: str) -> tuple[float, subprocess.Popen[str]]:
-    """Start the system, and return the seconds until it is ready."""
+@contextmanager
+def started(home: str) -> Iterator[tuple[float, subprocess.Popen[str]]]:
+    """Start the system, and give the seconds until it is ready; what still runs in the end is killed."""
     environment = os.environ | {"PORT": str(free_port()), "EXOSPHERE_HOME": home, "LOG_LEVEL": "warning"}
-    started = time.perf_counter()
+    began = time.perf_counter()
     running = subprocess.Popen(
         ["uv", "run", "python", str(ROOT / "run.py")],
         cwd=ROOT,
@@ -40,9 +41,13 @@ def start(home: str) -> tuple[float, subprocess.Popen[str]]:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    assert running.stdout is not None
-    assert running.stdout.readline().startswith("ready on ")
-    return time.perf_counter() - started, running
+    try:
+        assert running.stdout is not None
+        assert running.stdout.readline().startswith("ready on ")
+        yield time.perf_counter() - began, running
+    finally:
+        if running.poll() is None:
+            kill(running)
 
 
 def stop(running: subprocess.Popen[str]) -> None:
@@ -74,14 +79,14 @@ def measure(times: int) -> Iterator[tuple[str, list[float]]]:
         with homes() as folder:
             home = str(Path(folder) / "home")
             for seconds in (new, again):
-                took, running = start(home)
-                seconds.append(took)
+                with started(home) as (took, running):
+                    seconds.append(took)
+                    stop(running)
+            with started(home):
+                pass
+            with started(home) as (took, running):
+                killed.append(took)
                 stop(running)
-            _, running = start(home)
-            kill(running)
-            took, running = start(home)
-            killed.append(took)
-            stop(running)
     yield "a new home", new
     yield "the same again", again
     yield "again after kill -9 of everything", killed

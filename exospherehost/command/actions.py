@@ -17,6 +17,7 @@ from exospherehost.state_manager import (
     Conflict,
     InvalidCluster,
     InvalidRequest,
+    NotFound,
     StateManagerClient,
     StateManagerError,
 )
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from exospherehost.state_manager import Execution
 
-DONE, FAILED, REFUSED, NOT_THERE, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, REFUSED, NOT_THERE, INTERRUPTED, UNREAD = 0, 1, 2, 3, 130, 141
 
 
 class Refused(Exception):
@@ -44,7 +45,7 @@ def main() -> int:
     except BrokenPipeError:
         # Whoever read standard output has enough; the interpreter must not try to flush it on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+        return UNREAD
     except InvalidCluster as error:
         _complain("\n  ".join([f"{arguments.cluster} was refused:", *str(error).splitlines()]))
         return REFUSED
@@ -78,7 +79,8 @@ async def _submit(client: StateManagerClient, arguments: Namespace) -> int:
             execution = await client.wait(execution_id)
         _print(execution if arguments.json else report(execution))
         return _code(execution)
-    _print(await client.get_execution(execution_id) if arguments.json else execution_id)
+    with _going_on(execution_id):
+        _print(await client.get_execution(execution_id) if arguments.json else execution_id)
     return DONE
 
 
@@ -152,10 +154,12 @@ async def _show(
 
 @contextmanager
 def _going_on(execution_id: str) -> Iterator[None]:
-    """Say at Ctrl-C that the execution does not end with us."""
+    """Say where we end before the execution that it goes on, and what its id is."""
     try:
         yield
-    except asyncio.CancelledError:
+    except NotFound:
+        raise
+    except (asyncio.CancelledError, StateManagerError, BrokenPipeError):
         one = execution_id
         _complain(f"the execution goes on; exosphere watch {one} shows it, exosphere cancel {one} ends it")
         raise

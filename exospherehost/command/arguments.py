@@ -15,6 +15,7 @@ exit codes:
   2    refused: the command line, the document (every fault is named), or what the present state does not allow
   3    not found, not reachable, or not allowed
   130  interrupted; an execution that was watched goes on
+  141  nobody reads standard output any more; an execution that was watched goes on
 """
 
 
@@ -76,19 +77,24 @@ def _shared() -> argparse.ArgumentParser:
 
 def _moment(text: str) -> datetime:
     """Read a time; one without a zone is UTC."""
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time in ISO 8601, such as 2026-11-24T14:06") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError
-    return count
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return seconds

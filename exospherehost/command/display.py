@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from rich.console import Console
@@ -79,3 +79,5 @@ async def _ticking(display: Display) -> AsyncIterator[None]:
         yield
     finally:
         ticking.cancel()
+        with suppress(asyncio.CancelledError):
+            await ticking  # raises what a tick raised

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from exospherehost.state_manager.errors import Unavailable, error_of
+from exospherehost.state_manager.errors import ServerFailed, Unavailable, error_of
 from exospherehost.state_manager.patience import patiently
 
 if TYPE_CHECKING:
@@ -64,9 +64,14 @@ class Calls:
         try:
             payload = answer.json()
         except ValueError:
-            payload = {"message": f"{self.uri} answered {answer.status_code}, and no JSON: is that a State Manager?"}
+            payload = None
+        is_object = isinstance(payload, dict)
+        strange = f"{self.uri} answered {answer.status_code}, and no JSON object: is that a State Manager?"
         if not answer.is_success:
-            raise error_of(answer.status_code, payload, submitted=(method, path) == ("POST", "/executions"))
+            said = payload if is_object else {"message": strange}
+            raise error_of(answer.status_code, said, submitted=(method, path) == ("POST", "/executions"))
+        if not is_object:
+            raise ServerFailed(strange)
         return payload
 
     def _client(self) -> httpx.AsyncClient:

@@ -29,7 +29,8 @@ class StateManagerClient:
     """A client of the State Manager at `uri`, by default `EXOSPHERE_STATE_MANAGER_URI`, else http://127.0.0.1:8001.
 
     `api_key`, by default `EXOSPHERE_API_KEY`, is sent with every request. While the server is away, or answers
-    503, calls are made again for `patience_s` seconds; only then they raise Unavailable. All raise StateManagerError.
+    429, 502, 503 or 504, calls are made again for `patience_s` seconds; only then they raise Unavailable.
+    All raise StateManagerError.
 
     It may be used as it is, closed by `aclose`, or as `async with StateManagerClient() as client`.
     """

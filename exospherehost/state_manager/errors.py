@@ -6,8 +6,8 @@ StateManagerError
 ├── Unauthorized       the API key is missing, wrong, or not good for this                  401, 403, close code 4401
 ├── NotFound           there is no such execution or satellite                              404, close code 4404
 ├── Conflict           it contradicts the present state, or the key was used before         409
-├── Unavailable        no answer, or 503, for as long as the client's patience lasted
-└── ServerFailed       the server could not answer, and its log says why                    500
+├── Unavailable        no answer, or 429, 502, 503, 504, as long as the client's patience lasted
+└── ServerFailed       the server could not answer, and its log says why                    500, no JSON object
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +84,14 @@ class ServerFailed(StateManagerError):
     """The server failed to answer. Its log says why."""
 
 
-AWAY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
+AWAY = frozenset(
+    {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
 """Statuses of a server, or of a proxy before it, that will answer later."""
 
 _CLASSES: dict[int, type[StateManagerError]] = {
@@ -93,10 +102,17 @@ _CLASSES: dict[int, type[StateManagerError]] = {
 }
 
 
+def said(code: int) -> str:
+    """Write a status with its phrase, where it has one: proxies have statuses of their own, such as 520."""
+    return f"{code} {httpx.codes.get_reason_phrase(code)}".rstrip()
+
+
 def error_of(code: int, payload: Mapping[str, Any], *, submitted: bool = False) -> StateManagerError:
     """Make the exception of an answer that is an error, as `{"code", "status", "message", "errors"}`."""
-    message = str(payload.get("message") or HTTPStatus(code).phrase)
-    faults = [Fault(str(one["path"]), str(one["message"])) for one in payload.get("errors") or ()]
+    message = str(payload.get("message") or said(code))
+    errors = payload.get("errors")  # of a proxy, perhaps: then they may be anything
+    found = [one for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
+    faults = [Fault(str(one.get("path", "")), str(one.get("message", ""))) for one in found]
     if code in AWAY:
         return Unavailable(message)
     if code in _CLASSES:

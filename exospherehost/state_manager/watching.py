@@ -7,8 +7,8 @@ import json
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -22,6 +22,7 @@ from exospherehost.state_manager.errors import (
     Unauthorized,
     Unavailable,
     error_of,
+    said,
 )
 from exospherehost.state_manager.patience import log, patiently
 from exospherehost.state_manager.picture import Gap, Picture
@@ -36,10 +37,13 @@ if TYPE_CHECKING:
 
 OPEN_TIMEOUT_S = 10.0
 PING_EVERY_S = 15.0
-"""A connection that does not answer a ping within as long again is given up: the server's own pings show us nothing."""
+PONG_WITHIN_S = 60.0
+"""A connection that does not answer a ping within this is given up: the server's own pings show us nothing.
+Ample, for the answer comes behind whatever is on its way: a large snapshot takes long over a slow link."""
 
-LASTING_S = 1.0
-"""A connection that brought nothing and is still there after so long is a good one: there is no news."""
+LASTING_S = 20.0
+"""A connection that brought nothing and is still there after so long is a good one: there is no news.
+One that is lost before counts as none, so that whoever takes connections only to drop them is not tried for ever."""
 
 LARGEST_MESSAGE = 256 * 1024 * 1024
 """Bytes; a snapshot of 10,000 satellites is some 5 MB."""
@@ -69,7 +73,9 @@ class Watch:
         get: Callable[[str], Awaitable[Execution]],
     ) -> None:
         scheme, _, rest = uri.partition("://")
-        self._uri = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws/executions/{picture.execution_id}"
+        self._uri = (
+            f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws/executions/{quote(picture.execution_id, safe='')}"
+        )
         self._headers = headers
         self._proxy: Literal[True] | None = None if is_loopback(uri) else True  # True: as the environment says
         self._patience_s = patience_s
@@ -127,7 +133,7 @@ class Watch:
                 open_timeout=OPEN_TIMEOUT_S,
                 close_timeout=1.0,
                 ping_interval=PING_EVERY_S,
-                ping_timeout=PING_EVERY_S,
+                ping_timeout=PONG_WITHIN_S,
                 compression=None,
                 proxy=self._proxy,
                 max_size=LARGEST_MESSAGE,
@@ -168,4 +174,4 @@ def _refused(uri: str, refusal: InvalidStatus) -> StateManagerError:
     status = refusal.response.status_code
     if status in AWAY:
         return Unavailable(f"{uri} answered {status}")
-    return error_of(status, {"message": f"{uri} answered {status} {HTTPStatus(status).phrase}"})
+    return error_of(status, {"message": f"{uri} answered {said(status)}"})

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
@@ -23,19 +24,24 @@ if TYPE_CHECKING:
 EXECUTION = "01a20bfb-3d4a-7246-ad8f-ae0a2db260b4"
 CUT = 0
 """Instead of a close code: the connection is cut in the middle of a frame."""
+HELD = -1
+"""Instead of a close code: the connection is there until the client closes it."""
 
 
 @dataclass
 class Script:
-    """One connection after the other: messages, then a close code, `CUT`, or an HTTP status instead of all that.
+    """One connection after the other: messages, then a close code, `CUT`, `HELD`, or an HTTP status instead.
 
-    The last one is played again for whoever comes after it. `asked` holds the path and query of each connection.
+    The last one is played again for whoever comes after it. Calls are answered `final`, with each of `statuses` and
+    then 200. `asked` holds the path and query of each connection; `left` is set once a client has closed a held one.
     """
 
-    connections: list[tuple[list[dict[str, Any]], int] | HTTPStatus]
-    final: dict[str, Any] = field(default_factory=lambda: execution("completed", completed=2))
+    connections: list[tuple[list[dict[str, Any]], int] | int] = field(default_factory=list)
+    final: Any = field(default_factory=lambda: execution("completed", completed=2))
+    statuses: list[int] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     headers: list[Headers] = field(default_factory=list)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def updates(self, **options: Any) -> list[Update]:
         """Watch what it plays, to the end."""
@@ -54,15 +60,15 @@ class Script:
 
     def _receive(self, _: ServerConnection, request: Request) -> Response | None:
         if not request.path.startswith("/ws/"):
-            return answer(HTTPStatus.OK, self.final)
+            return answer(self.statuses.pop(0) if self.statuses else HTTPStatus.OK, self.final)
         self.asked.append(request.path)
         self.headers.append(request.headers)
         turn = self._turn()
-        return answer(turn, {}) if isinstance(turn, HTTPStatus) else None
+        return answer(turn, {}) if isinstance(turn, int) else None
 
     async def _play(self, connection: ServerConnection) -> None:
         turn = self._turn()
-        assert not isinstance(turn, HTTPStatus)
+        assert not isinstance(turn, int)
         messages, code = turn
         for message in messages:
             await connection.send(json.dumps(message))
@@ -70,18 +76,21 @@ class Script:
             connection.transport.write(b"\x81\x7e\x10\x00half")
             await asyncio.sleep(0)
             connection.transport.close()
+        elif code == HELD:
+            await connection.wait_closed()
+            self.left.set()
         else:
             await connection.close(code, "as written")
 
-    def _turn(self) -> tuple[list[dict[str, Any]], int] | HTTPStatus:
+    def _turn(self) -> tuple[list[dict[str, Any]], int] | int:
         return self.connections[min(len(self.asked), len(self.connections)) - 1]
 
 
-def answer(status: HTTPStatus, body: dict[str, Any]) -> Response:
+def answer(status: int, body: Any) -> Response:
     """Answer with JSON."""
     content = json.dumps(body).encode()
     headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(content)), "Connection": "close"})
-    return Response(status, status.phrase, headers, content)
+    return Response(status, httpx.codes.get_reason_phrase(status), headers, content)
 
 
 def port_of(server: Server) -> int:

@@ -11,7 +11,9 @@ import struct
 import subprocess
 import sys
 import termios
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -128,37 +130,93 @@ def test_what_is_refused_exits_2_and_names_every_fault(tmp_path: Path) -> None:
     assert "no satellite 'c', but a, b" in exosphere("logs", done, "c", code=2)
     assert "cannot be read" in exosphere("submit", str(tmp_path / "nowhere.yaml"), code=2)
     assert "http://" in exosphere("list", "--uri", "localhost", code=2)
-    assert "usage:" in exosphere("list", "--limit", "0", code=2)
+    assert "'0' is no whole number from 1 on" in exosphere("list", "--limit", "0", code=2)
+    assert "'x' is no whole number from 1 on" in exosphere("list", "--limit", "x", code=2)
+    assert "'soon' is no time in ISO 8601" in exosphere("list", "--after", "soon", code=2)
+    assert "'-1' is no number of seconds" in exosphere("list", "--patience=-1", code=2)
+    assert "'x' is no number of seconds" in exosphere("list", "--patience", "x", code=2)
     assert "usage:" in exosphere(code=2)
 
 
 def test_what_is_not_there_exits_3() -> None:
     assert "there is no execution" in exosphere("watch", "no-such-id", code=3)
+    assert "goes on" not in exosphere("watch", "a b", code=3)
+    assert "there is no execution" in exosphere("watch", "a b", code=3)
     assert "there is no execution" in exosphere("cancel", str(uuid4()), code=3)
     away = exosphere("list", "--uri", f"http://127.0.0.1:{free_port()}", "--patience", "0.2", code=3)
     assert "cannot be reached" in away
 
 
-def test_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
-    for _ in range(3):
-        exosphere("submit", good(tmp_path))
-    command = f"{EXOSPHERE} list --json | head -c 10"
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)  # noqa: S602
-    assert done.stderr == ""
+def unread(*arguments: str) -> str:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write) as pipe:
+        done = subprocess.run([EXOSPHERE, *arguments], stdout=pipe, stderr=-1, text=True, timeout=60, check=False)
+    assert done.returncode == 141, done.stderr
+    return done.stderr
+
+
+def test_reader_that_has_enough_ends_it_with_141(tmp_path: Path, system: System) -> None:
+    exosphere("submit", good(tmp_path))
+    assert unread("list", "--json") == ""
+
+    execution_id = going_on(unread("submit", held(tmp_path), "--watch"))
+    assert system.execution(execution_id)["status"] in {"pending", "running"}
+    exosphere("cancel", execution_id)
+
+
+@pytest.mark.parametrize("how", ["--wait", "--watch", "--json"])
+def test_id_of_what_was_submitted_is_told_when_the_server_goes_away(tmp_path: Path, how: str) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Leaving) as server:
+        Thread(target=server.serve_forever).start()
+        uri = f"http://127.0.0.1:{server.server_port}"
+        try:
+            complaint = exosphere("submit", good(tmp_path), how, "--uri", uri, "--patience", "0.2", code=3)
+        finally:
+            server.shutdown()
+    assert going_on(complaint) == "the-id"
+
+
+class Leaving(BaseHTTPRequestHandler):
+    """A server that acknowledges a submission, and answers nothing else."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(201)
+
+    def do_GET(self) -> None:
+        self._answer(503)
+
+    def _answer(self, status: int) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(b'{"execution_id": "the-id"}')
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def held(tmp_path: Path) -> str:
+    gate = str(tmp_path / "gate")
+    return document(tmp_path, {"name": "w", "uses": "satellite/test/wait", "config": {"file": gate}})
+
+
+def going_on(complaint: str) -> str:
+    assert "the execution goes on" in complaint
+    return complaint.partition("exosphere watch ")[2].split()[0]
 
 
 def test_interrupting_a_watch_leaves_the_execution_running(tmp_path: Path, system: System) -> None:
-    gate = tmp_path / "gate"
-    waiting = document(tmp_path, {"name": "w", "uses": "satellite/test/wait", "config": {"file": str(gate)}})
-    with subprocess.Popen([EXOSPHERE, "submit", waiting, "--watch"], stdout=-1, stderr=-1, text=True) as watching:
+    with subprocess.Popen(
+        [EXOSPHERE, "submit", held(tmp_path), "--watch"], stdout=-1, stderr=-1, text=True
+    ) as watching:
         assert watching.stdout is not None
         while "w  started" not in watching.stdout.readline():
             pass
         watching.send_signal(signal.SIGINT)
         _, complaint = watching.communicate(timeout=30)
     assert watching.returncode == 130
-    assert "the execution goes on" in complaint
-    execution_id = complaint.partition("exosphere watch ")[2].split()[0]
+    execution_id = going_on(complaint)
     assert system.execution(execution_id)["status"] == "running"
     assert exosphere("cancel", execution_id) == f"{execution_id}  cancelled\n"
     exosphere("watch", execution_id, code=1)

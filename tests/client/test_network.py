@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from exospherehost.state_manager import StateManagerClient
 from tests.chaos.proxy import Faults, Proxy
+from tests.waiting import until
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -24,24 +26,26 @@ def test_watch_has_every_event_over_a_dead_a_refusing_and_a_cutting_network(
     system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("exospherehost.state_manager.watching.PING_EVERY_S", 0.3)
+    monkeypatch.setattr("exospherehost.state_manager.watching.PONG_WITHIN_S", 0.3)
     monkeypatch.setattr("exospherehost.state_manager.watching.OPEN_TIMEOUT_S", 1.0)
-    faults = [DEAD, GONE, CUT, DEAD]
+    faults = [(DEAD, "swallowed"), (GONE, "refused"), (CUT, "cut"), (DEAD, "swallowed")]
     gates = [tmp_path / f"gate-{at}" for at in range(len(faults))]
 
     async def use(proxy: Proxy) -> list[Update]:
         async with StateManagerClient(f"http://127.0.0.1:{proxy.port}") as client:
             execution_id = system.submit(*chain(gates))
-            async with client.watch_execution(execution_id) as updates:
+            async with asyncio.TaskGroup() as healing, client.watch_execution(execution_id) as updates:
                 seen: list[Update] = []
                 async for update in updates:
                     seen.append(update)
                     waits = [at for at, gate in enumerate(gates) if not gate.exists()]
                     if waits and running(update) == f"s{waits[0]}":
-                        proxy.switch(faults[waits[0]])
-                        if faults[waits[0]] is GONE:
+                        fault, count = faults[waits[0]]
+                        healing.create_task(heal_once_met(proxy, count, proxy.counts.copy()))
+                        proxy.switch(fault)
+                        if fault is GONE:
                             proxy.reset()
                         gates[waits[0]].touch()
-                        asyncio.get_running_loop().call_later(1.5, proxy.heal)
             return seen
 
     with Proxy(("127.0.0.1", system.port)) as proxy:
@@ -54,6 +58,16 @@ def test_watch_has_every_event_over_a_dead_a_refusing_and_a_cutting_network(
     assert rest == list(range(first + 1, 4 + 2 * len(gates)))
     assert seen[-1].execution == system.execution(seen[-1].execution_id)
     assert seen[-1].progress == 100
+
+
+async def heal_once_met(proxy: Proxy, count: str, before: Counter[str]) -> None:
+    """Heal after the fault was met, so that this count has moved, and the client has tried again."""
+    await asyncio.to_thread(until, lambda: proxy.counts[count] > before[count] and tries(proxy.counts) > tries(before))
+    proxy.heal()
+
+
+def tries(counts: Counter[str]) -> int:
+    return counts["connected"] + counts["refused"]
 
 
 def chain(gates: list[Path]) -> Iterator[dict[str, object]]:

@@ -11,15 +11,18 @@ import pytest
 from exospherehost.state_manager import (
     InvalidRequest,
     NotFound,
+    ServerFailed,
     StateManagerClient,
     StateManagerError,
     Unauthorized,
     Unavailable,
 )
-from tests.client.scripts import CUT, EXECUTION, STORY, Script, event, events, execution, progress, snapshot
+from tests.client.scripts import CUT, EXECUTION, HELD, STORY, Script, event, events, execution, progress, snapshot
 from tests.processes import free_port
 
 if TYPE_CHECKING:
+    from websockets.asyncio.server import ServerConnection
+
     from exospherehost.state_manager import Update
 
 WHOLE = [2, 3, 4, 5, 6, 7]
@@ -92,6 +95,41 @@ def test_patience_ends_when_connections_bring_nothing_for_too_long() -> None:
     assert len(script.asked) > 2
 
 
+class Late(Script):
+    """Leaves each connection alone for longer than patience lasts before it plays."""
+
+    async def _play(self, connection: ServerConnection) -> None:
+        connection.transport.pause_reading()
+        await asyncio.sleep(1.2)
+        connection.transport.resume_reading()
+        await super()._play(connection)
+
+
+def test_connections_that_are_lost_before_they_brought_anything_are_failed_ones() -> None:
+    with pytest.raises(Unavailable, match="1011"):
+        asyncio.run(Late([([], 1011)]).updates(patience_s=1))
+
+
+def test_pong_that_comes_late_behind_much_else_costs_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exospherehost.state_manager.watching.PING_EVERY_S", 0.1)
+    script = Late([([snapshot(), *STORY], 1000)])
+
+    assert seqs(asyncio.run(script.updates())) == WHOLE
+    assert len(script.asked) == 1
+
+
+def test_id_is_quoted() -> None:
+    async def watch(script: Script) -> None:
+        async with script.played() as uri, StateManagerClient(uri) as client:
+            async for _ in client.watch_execution("a b/c?d"):
+                pass
+
+    script = Script([HTTPStatus.NOT_FOUND])
+    with pytest.raises(NotFound):
+        asyncio.run(watch(script))
+    assert script.asked == ["/ws/executions/a%20b%2Fc%3Fd"]
+
+
 def test_patience_ends_where_nobody_listens() -> None:
     async def watch() -> None:
         async with StateManagerClient(f"http://127.0.0.1:{free_port()}", patience_s=0.2) as client:
@@ -112,6 +150,7 @@ def test_patience_ends_where_nobody_listens() -> None:
         (HTTPStatus.UNAUTHORIZED, Unauthorized),
         (HTTPStatus.FORBIDDEN, Unauthorized),
         (HTTPStatus.NOT_FOUND, NotFound),
+        (520, ServerFailed),
     ],
 )
 def test_refusal_is_raised_at_once(turn: Any, error: type[StateManagerError]) -> None:
@@ -195,14 +234,13 @@ def test_key_is_sent_with_every_connection(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_leaving_early_closes_the_connection() -> None:
     async def watch() -> None:
-        script = Script([([snapshot(), *STORY], 1000)])
-        async with (
-            script.played() as uri,
-            StateManagerClient(uri) as client,
-            client.watch_execution(EXECUTION) as stream,
-        ):
-            async for _ in stream:
-                break
+        script = Script([([snapshot(), *STORY], HELD)])
+        async with script.played() as uri, StateManagerClient(uri) as client:
+            async with client.watch_execution(EXECUTION) as stream:
+                async for _ in stream:
+                    break
+                assert not script.left.is_set()
+            await asyncio.wait_for(script.left.wait(), 10)
 
     asyncio.run(watch())
 

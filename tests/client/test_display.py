@@ -1,0 +1,31 @@
+"""What happens when a display cannot be drawn."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+
+import pytest
+
+from exospherehost.command.display import follow
+from exospherehost.command.lines import PlainLines
+from exospherehost.state_manager import StateManagerClient
+from tests.client.scripts import EXECUTION, STORY, Script, snapshot
+
+
+class HungUp(PlainLines):
+    """A terminal that is gone when it is to be redrawn."""
+
+    def tick(self) -> None:
+        """Fail as the system does."""
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_tick_that_fails_is_not_lost() -> None:
+    async def show() -> None:
+        async with Script([([snapshot(), *STORY], 1000)]).played() as uri, StateManagerClient(uri) as client:
+            await follow(client, EXECUTION, HungUp(io.StringIO()))
+
+    with pytest.raises(OSError, match="Input/output error"):
+        asyncio.run(show())
