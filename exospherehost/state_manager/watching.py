@@ -41,9 +41,10 @@ PONG_WITHIN_S = 60.0
 """A connection that does not answer a ping within this is given up: the server's own pings show us nothing.
 Ample, for the answer comes behind whatever is on its way: a large snapshot takes long over a slow link."""
 
-LASTING_S = 20.0
-"""A connection that brought nothing and is still there after so long is a good one: there is no news.
-One that is lost before counts as none, so that whoever takes connections only to drop them is not tried for ever."""
+SHOWN_WITHIN_S = 20.0
+LASTING_S = 1.0
+"""A first connection is a good one when it brings something, which takes a large snapshot a while; one that resumes,
+when it lasts so long: there may be no news. Any other has failed, and the next is not tried at once."""
 
 LARGEST_MESSAGE = 256 * 1024 * 1024
 """Bytes; a snapshot of 10,000 satellites is some 5 MB."""
@@ -143,7 +144,7 @@ class Watch:
         except (OSError, TimeoutError, InvalidHandshake) as error:
             raise Unavailable(f"{self._uri} cannot be reached: {error}", may_have_arrived=False) from None
         with suppress(TimeoutError):
-            async with asyncio.timeout(LASTING_S):
+            async with asyncio.timeout(SHOWN_WITHIN_S if self._picture.seq is None else LASTING_S):
                 await self._receive()
 
     async def _receive(self) -> None:
