@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from websockets.sync.client import connect
 from state_manager.store.tables import events
 from tests.chaos.load import chain, fan
 from tests.live.watching import watched, watching
+from tests.processes import free_port
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
     from tests.live.watching import Watch
     from tests.system import System
+
+
+API = "api.app:create_app()"
 
 
 def gated(file: Path, *satellites: dict[str, Any]) -> list[dict[str, Any]]:
@@ -218,3 +223,31 @@ def test_server_that_stops_says_so(system: System, tmp_path: Path) -> None:
         system.start_api()
     (tmp_path / "open").touch()
     assert watched(system, f"/ws/executions/{execution_id}?since=3").closed == (1000, "")
+
+
+def test_threads_serve_watchers_too(system: System, tmp_path: Path) -> None:
+    execution_id = system.submit(*gated(tmp_path / "open", *fan(50, 0.001)))
+    port = free_port()
+    api = system.start("-m", "gunicorn", "-k", "gthread", "--threads", "8", "-b", f"127.0.0.1:{port}", API)
+    until(lambda: api.returncode is not None or is_listening(port), what="the API listens")
+    with ExitStack() as clients:
+        path = f"/ws/executions/{execution_id}"
+        watches = [clients.enter_context(watching(system, path, port)) for _ in range(5)]
+        (tmp_path / "open").touch()
+        for one in watches:
+            assert_it_saw_all(one.to_the_end(), system, execution_id)
+    last = system.submit(*gated(tmp_path / "never"))
+    with watching(system, f"/ws/executions/{last}", port) as watch:
+        api.send(signal.SIGTERM)
+        watch.to_the_end()
+    assert watch.closed == (1001, "the server is shutting down")
+    assert api.wait(10) == 0
+    assert system.call("DELETE", f"/executions/{last}")[0] == 202
+
+
+def is_listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True

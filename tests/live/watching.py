@@ -68,9 +68,9 @@ class Watch:
 
 
 @contextmanager
-def watching(system: System, path: str) -> Iterator[Watch]:
+def watching(system: System, path: str, port: int | None = None) -> Iterator[Watch]:
     """Watch a path of this system's API; the snapshot is there at the beginning unless the path has `since`."""
-    with connect(f"ws://127.0.0.1:{system.port}{path}", max_size=None) as connection:
+    with connect(f"ws://127.0.0.1:{port or system.port}{path}", max_size=None) as connection:
         watch = Watch(connection)
         if "since" not in path:
             watch.next()
