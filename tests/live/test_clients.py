@@ -13,6 +13,7 @@ from uuid import UUID
 
 import psutil
 import pytest
+import redis
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -145,12 +146,14 @@ def test_thousand_half_open_connections_are_borne(system: System) -> None:
 
 def test_reader_that_stops_is_closed_with_1013_and_resumes(system: System, tmp_path: Path) -> None:
     gate = {"name": "gate", "uses": "satellite/test/wait", "config": {"file": str(tmp_path / "open")}}
-    # A thousand failures whose errors are long: some ten megabytes of events.
+    # Failures whose errors are long: some nine megabytes of events, behind a snapshot that the socket's buffer takes.
     fail = {"uses": "satellite/test/fail", "config": {"message": "x" * 9_000}, "dependencies": ["gate"], "retries": 0}
-    execution_id = system.submit(gate, *({"name": f"fail-{at}", **fail} for at in range(1_000)))
+    execution_id = system.submit(gate, *({"name": f"fail-{at}", **fail} for at in range(500)))
     with tcp(system, receive_buffer=8192) as reader:
         reader.sendall(request(f"/ws/executions/{execution_id}"))
         assert b" 101 " in reader.recv(15)
+        listened = redis.Redis.from_url(system.redis_uri)
+        until(lambda: listened.pubsub_channels(f"*{execution_id}"), what="it has its snapshot, and is to be told more")
         before = memory(system)
         (tmp_path / "open").touch()
         # Not over the API: what it would read for this test is larger than what it keeps for the reader.
