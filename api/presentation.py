@@ -54,15 +54,19 @@ def execution(snapshot: Snapshot) -> dict[str, Any]:
 
 def progress(row: Mapping[Any, Any]) -> dict[str, float]:
     """Present how far an execution is; `percent` counts every satellite that has ended, however it did."""
-    ended = row["completed"] + row["failed"] + row["skipped"] + row["cancelled"]
     return {
         "total_satellites": row["total"],
         "completed_satellites": row["completed"],
         "failed_satellites": row["failed"],
         "skipped_satellites": row["skipped"],
         "cancelled_satellites": row["cancelled"],
-        "percent": percent(ended, row["total"]),
+        "percent": percent(ended(row), row["total"]),
     }
+
+
+def ended(row: Mapping[Any, Any]) -> int:
+    """Count an execution's satellites that have ended, however they did."""
+    return int(row["completed"] + row["failed"] + row["skipped"] + row["cancelled"])
 
 
 def percent(ended: int, total: int) -> float:

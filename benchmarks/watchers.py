@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from benchmarks import websocket
 from benchmarks.engine import Server, state_manager
 
 if TYPE_CHECKING:
@@ -33,11 +34,6 @@ CLIENTS = (10, 100, 1_000, 2_500, 5_000)
 CHAINS, LINKS, SECONDS = 20, 25, 0.02
 CONNECTING_AT_ONCE = 100
 WITHIN_S = 120.0
-
-_HANDSHAKE = (
-    "GET /ws/executions/{} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
 
 
 @dataclass
@@ -72,7 +68,7 @@ async def watch(server: Server, execution_id: str, ledger: Ledger, connecting: a
     address = urlsplit(server.uri)
     async with connecting:
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        writer.write(_HANDSHAKE.format(execution_id, address.netloc).encode())
+        writer.write(websocket.handshake(server.uri, f"/ws/executions/{execution_id}"))
         assert b"101" in await reader.readline()
         await reader.readuntil(b"\r\n\r\n")
         _, seq = ledger.read(await payload_of(reader), 0.0)

@@ -13,7 +13,6 @@ from simple_websocket import ConnectionClosed
 from wsproto.utilities import LocalProtocolError
 
 from api.live import frames
-from api.live.frames import PING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,7 +124,7 @@ class Connection:
             self._websocket.sock.send(framed)
             if time.monotonic() >= self._ping_at:
                 self._ping_at = time.monotonic() + PING_EVERY_S
-                self._websocket.sock.send(PING)
+                self._websocket.sock.send(frames.PING)
         except OSError as error:
             self._websocket.connected = False
             raise Gone from error

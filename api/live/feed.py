@@ -63,10 +63,9 @@ class Tally:
         self.seq = row["seq"]
         if row["satellite_id"] is not None:
             self.ended += (row["kind"] in TERMINAL) - (row["kind"] == "retried")
-        event = {"type": "event", **presentation.event(row)}
-        data = event.pop("data")
-        event["progress"] = presentation.percent(self.ended, self.total)
-        return Entry(self.seq, event["satellite_id"], event["status"], True, frames.encode({**event, "data": data}))
+        progress = presentation.percent(self.ended, self.total)
+        event = {"type": "event", **presentation.event(row), "progress": progress}
+        return Entry(self.seq, event["satellite_id"], event["status"], True, frames.encode(event))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +162,16 @@ class Feed:
         self._dropped += excess
 
 
-def batch_of(entries: Sequence[Entry], cursor: int = 0, satellite_id: str | None = None) -> Batch:
-    """Frame entries, all of them or what concerns one satellite, up to the first that ends what is watched."""
+def batch_of(entries: Sequence[Entry], cursor: int = 0, satellite_id: str | None = None, *, open_at: int = 0) -> Batch:
+    """Frame entries, all of them or what concerns one satellite, up to the first that ends what is watched.
+
+    What was still open at the seq `open_at` was ended by none of the events up to that.
+    """
     wanted = []
     for entry in entries:
         cursor += 1
         if satellite_id in {None, entry.satellite_id}:
             wanted.append(entry)
-        if entry.ends(satellite_id):
+        if entry.seq > open_at and entry.ends(satellite_id):
             return Batch(frames.of(wanted), cursor, entry.seq)
     return Batch(frames.of(wanted), cursor, 0)

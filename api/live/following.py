@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from api.live import frames
 from api.live.connection import Closed
-from api.live.feed import Tally, TooSlow
+from api.live.feed import Tally, TooSlow, batch_of
 from api.live.hub import PAGE
 from state_manager.store import events
 
@@ -72,15 +71,10 @@ class Follower:
         """Send the next events from the table."""
         raise_if_closing(self.here)
         entries = self.known.add(events.after(self.here.engine, {self.execution_id: self.known.seq}, PAGE))
-        ends = [entry.seq for entry in entries if entry.ends(self.satellite_id) and entry.seq > self.head.seq]
-        data = frames.of(
-            entry
-            for entry in entries
-            if self.satellite_id in {None, entry.satellite_id} and (not ends or entry.seq <= ends[0])
-        )
+        batch = batch_of(entries, satellite_id=self.satellite_id, open_at=self.head.seq)
         del entries  # it may be megabytes, and a slow reader takes its time
-        self.connection.send(data)
-        if ends:
+        self.connection.send(batch.data)
+        if batch.end:
             raise Closed(DONE, "")
 
 

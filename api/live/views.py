@@ -135,9 +135,12 @@ def _show_execution(
         if snapshot is None:
             raise _not_found("execution", str(execution_id))
         row = snapshot.execution
-        ended = row["completed"] + row["failed"] + row["skipped"] + row["cancelled"]
         shown = {"type": "snapshot", "seq": row["seq"], "execution": presentation.execution(snapshot)}
-        return Tally(row["seq"], ended, row["total"]), row["status"], frames.text(frames.encode(shown))
+        return (
+            Tally(row["seq"], presentation.ended(row), row["total"]),
+            row["status"],
+            frames.text(frames.encode(shown)),
+        )
 
     at, status, framed = here.snapshots.get(execution_id, make)
     if status in FINISHED and at.seq < head.seq:

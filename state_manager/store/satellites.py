@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, insert, select
 
 from state_manager.states import SatelliteStatus
-from state_manager.store.tables import executions, logs, satellites
+from state_manager.store.tables import ended_satellites, executions, logs, satellites
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sqlalchemy import Engine, RowMapping
-
-
-_ENDED = executions.c.completed + executions.c.failed + executions.c.skipped + executions.c.cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ def get(engine: Engine, satellite_id: UUID) -> RowMapping | None:
         .label("dependency_outputs")
     )
     query = (
-        select(satellites, outputs, executions.c.seq, executions.c.total, _ENDED.label("ended"))
+        select(satellites, outputs, executions.c.seq, executions.c.total, ended_satellites.label("ended"))
         .join(executions, executions.c.id == satellites.c.execution_id)
         .where(satellites.c.id == satellite_id)
     )
