@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event
@@ -18,6 +17,7 @@ from api.live.hub import Hub
 from api.services import of
 from state_manager.config import Settings
 from tests.factories import front, submit
+from tests.live.frames import messages_in
 from tests.store.attempts import claim, completed, settle
 
 if TYPE_CHECKING:
@@ -37,14 +37,8 @@ class Client:
         self.seqs: list[int] = []
 
     def send(self, framed: bytes) -> None:
-        while framed:
-            size, head = framed[1], 2
-            if size >= 126:
-                head += 2 if size == 126 else 8
-                size = int.from_bytes(framed[2:head], "big")
-            message: dict[str, Any] = json.loads(framed[head : head + size])
+        for message in messages_in(framed):
             self.seqs += [one["seq"] for one in message.get("events", [message])]
-            framed = framed[head + size :]
 
     def wait(self, seconds: float = 0) -> None:
         raise AssertionError(f"it waits for {seconds} s, after {self.seqs}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import pytest
 
 from api.live import feed as feeds
 from api.live.feed import Feed, Tally, TooSlow
+from tests.live.frames import messages_in
 
 if TYPE_CHECKING:
     from api.live.feed import Batch
@@ -39,18 +39,8 @@ def started_at(seq: int = 2) -> Feed:
 
 
 def messages(batch: Batch | None) -> list[dict[str, Any]]:
-    """Take frames apart."""
     assert batch is not None
-    data, found = batch.data, []
-    while data:
-        assert data[0] == 0x81
-        size, head = data[1], 2
-        if size >= 126:
-            head += 2 if size == 126 else 8
-            size = int.from_bytes(data[2:head], "big")
-        found.append(json.loads(data[head : head + size]))
-        data = data[head + size :]
-    return found
+    return messages_in(batch.data)
 
 
 def seqs(batch: Batch | None) -> list[int]:
