@@ -11,7 +11,7 @@ _settings = settings()
 broker_url = _settings.redis_uri or DEFAULT_URI
 # The state store answers for results, so that a chord's join is decided where its last part was recorded.
 result_backend = "workers.backend:StateBackend"
-imports = ["workers.tasks", "workers.lifecycle"]
+imports = ["workers.tasks", "workers.celery_signals"]
 # Beat turns the reconciler in its own process: no queue that is busy or stuck can hold it up.
 beat_scheduler = "workers.beat:ReconcilerScheduler"
 

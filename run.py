@@ -11,9 +11,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from local.serve import serve
+from local.system import CannotStart, say
 from state_manager.config import ConfigurationFault, load_settings
-from state_manager.local.serve import serve
-from state_manager.local.system import CannotStart, say
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
         if arguments.cluster is None:
             return serve(settings)
         # Not above: serving needs no client, whose libraries take a fifth of a second to load.
-        from state_manager.local.run_cluster import run_cluster  # noqa: PLC0415
+        from local.run_cluster import run_cluster  # noqa: PLC0415
 
         return run_cluster(settings, arguments.cluster)
     except ConfigurationFault as fault:

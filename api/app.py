@@ -9,9 +9,9 @@ import flask_smorest
 from flask import Flask, send_from_directory
 from swagger_ui_bundle import swagger_ui_path
 
-from api import answers, errors, executions, satellites, services, state
-from api.live import views
-from state_manager import config, logs
+from api import errors, executions, responses, satellites, services, state
+from api.live import sockets
+from state_manager import config, logging_setup
 
 if TYPE_CHECKING:
     from flask import Response
@@ -25,7 +25,7 @@ SWAGGER_UI = "/docs/swagger-ui/"
 class _Api(flask_smorest.Api):  # type: ignore[misc]  # flask-smorest has no types
     """Documents our errors, and leaves their handling to `errors.respond`."""
 
-    ERROR_SCHEMA = answers.Error
+    ERROR_SCHEMA = responses.Error
 
     def _register_error_handlers(self) -> None:
         """Do nothing: every exception has one handler."""
@@ -36,7 +36,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or config.settings()
     if settings.database_uri is None:
         raise SystemExit("DATABASE_URI is not set: the API has nowhere to record a submission")
-    logs.configure(settings.log_level, settings.environment)
+    logging_setup.configure(settings.log_level, settings.environment)
     app = Flask("api", static_folder=None)
     app.config.update(_configuration(settings))
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     api = _Api(app)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
-    app.register_blueprint(views.blueprint)
+    app.register_blueprint(sockets.blueprint)
     app.add_url_rule(f"{SWAGGER_UI}<path:name>", "swagger_ui", _swagger_ui)
     return app
 
@@ -63,7 +63,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "OPENAPI_URL_PREFIX": "/",
         "OPENAPI_SWAGGER_UI_PATH": "/docs",
         "OPENAPI_SWAGGER_UI_URL": SWAGGER_UI,
-        "SOCK_SERVER_OPTIONS": views.SOCK_SERVER_OPTIONS,
+        "SOCK_SERVER_OPTIONS": sockets.SOCK_SERVER_OPTIONS,
     }
 
 

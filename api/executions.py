@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, jsonify, request, url_for
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api import answers, documents, presentation, sending, submissions
+from api import documents, responses, serialisers, submissions
 from api.examples import REQUEST_BODY
 from api.resource import Resource
 from api.schemas import EventsQuery, ExecutionsQuery, IdempotencyHeader
@@ -19,7 +18,6 @@ from state_manager import submission
 from state_manager.errors import Conflict, NotFound
 from state_manager.states import ExecutionStatus
 from state_manager.store import events, executions
-from workers import dispatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +31,7 @@ blueprint = Resource("executions", __name__, url_prefix="/executions", descripti
 @blueprint.operation(
     "POST",
     "",
-    answers.Execution,
+    responses.Execution,
     status=HTTPStatus.CREATED,
     headers=IdempotencyHeader,
     also=(HTTPStatus.OK,),
@@ -54,10 +52,10 @@ def submit(headers: Mapping[str, str]) -> Response:
     """
     here = services()
     document = documents.read(_body(here), request.mimetype, here.settings.max_body_bytes)
-    cluster = submissions.load(here.catalogue, document, here.limits)
+    cluster = submissions.load(here.satellite_types, document, here.limits)
     submitted = submission.submit(
         here.engine,
-        here.catalogue,
+        here.satellite_types,
         cluster,
         document,
         idempotency_key=headers.get("key"),
@@ -67,24 +65,23 @@ def submit(headers: Mapping[str, str]) -> Response:
     )
     snapshot = submitted.snapshot or _snapshot(here, submitted.execution_id)
     if submitted.created and snapshot.execution["status"] == ExecutionStatus.RUNNING:
-        what = f"execution {submitted.execution_id}"
-        sending.soon(here, what, partial(dispatch.start, submitted.execution_id, submitted.nodes))
-    response = jsonify(presentation.execution(snapshot))
+        here.dispatcher.dispatch_new(submitted.execution_id, submitted.nodes)
+    response = jsonify(serialisers.execution(snapshot))
     response.status_code = HTTPStatus.CREATED if submitted.created else HTTPStatus.OK
     response.location = url_for("executions.get", execution_id=submitted.execution_id)
     return response
 
 
-@blueprint.operation("GET", "/<uuid:execution_id>", answers.Execution, errors=(HTTPStatus.NOT_FOUND,))
+@blueprint.operation("GET", "/<uuid:execution_id>", responses.Execution, errors=(HTTPStatus.NOT_FOUND,))
 def get(execution_id: UUID) -> Response:
     """Look at an execution and its satellites."""
-    return jsonify(presentation.execution(_snapshot(services(), execution_id)))
+    return jsonify(serialisers.execution(_snapshot(services(), execution_id)))
 
 
 @blueprint.operation(
     "DELETE",
     "/<uuid:execution_id>",
-    answers.Execution,
+    responses.Execution,
     status=HTTPStatus.ACCEPTED,
     errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
@@ -94,22 +91,16 @@ def cancel(execution_id: UUID) -> tuple[Response, int]:
     Asked again, the answer is the same; 409 where it had ended by itself.
     """
     here = services()
-    allowed = here.settings.max_concurrent_executions
-    stopped = executions.stop(here.engine, execution_id, ExecutionStatus.CANCELLED, max_concurrent=allowed)
+    stopped = here.lifecycle.stop(execution_id, ExecutionStatus.CANCELLED)
     if not stopped.stopped and stopped.previous not in {None, ExecutionStatus.CANCELLED}:
         raise Conflict(f"execution {execution_id} is {stopped.previous}: there is nothing left to cancel")
-    if stopped.stopped:
-        here.notices.changed(execution_id)
-    for admitted in stopped.admitted:
-        here.notices.changed(admitted)
-        sending.soon(here, f"execution {admitted}", partial(dispatch.hand_over, admitted))
-    return jsonify(presentation.execution(_snapshot(here, execution_id))), HTTPStatus.ACCEPTED
+    return jsonify(serialisers.execution(_snapshot(here, execution_id))), HTTPStatus.ACCEPTED
 
 
 @blueprint.operation(
     "POST",
     "/<uuid:execution_id>/retry",
-    answers.Execution,
+    responses.Execution,
     status=HTTPStatus.ACCEPTED,
     errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
@@ -117,24 +108,24 @@ def retry(execution_id: UUID) -> tuple[Response, int]:
     """Resume a failed execution from where it failed; what is done stays done."""
     here = services()
     snapshot = _snapshot(here, execution_id)
-    if snapshot.execution["status"] != ExecutionStatus.FAILED or not sending.retry(here, execution_id):
+    if snapshot.execution["status"] != ExecutionStatus.FAILED or not here.lifecycle.retry(execution_id).revived:
         raise Conflict(f"execution {execution_id} is {snapshot.execution['status']}, not failed")
-    return jsonify(presentation.execution(_snapshot(here, execution_id))), HTTPStatus.ACCEPTED
+    return jsonify(serialisers.execution(_snapshot(here, execution_id))), HTTPStatus.ACCEPTED
 
 
-@blueprint.operation("GET", "", answers.Executions, query=ExecutionsQuery)
+@blueprint.operation("GET", "", responses.Executions, query=ExecutionsQuery)
 def find(wanted: Filter) -> Response:
     """List executions, newest first."""
     rows = executions.find(services().engine, replace(wanted, limit=wanted.limit + 1))
     page = rows[: wanted.limit]
     return jsonify(
-        items=[presentation.listed_execution(row) for row in page],
+        items=[serialisers.listed_execution(row) for row in page],
         next_cursor=str(page[-1]["id"]) if len(rows) > wanted.limit else None,
     )
 
 
 @blueprint.operation(
-    "GET", "/<uuid:execution_id>/events", answers.Events, query=EventsQuery, errors=(HTTPStatus.NOT_FOUND,)
+    "GET", "/<uuid:execution_id>/events", responses.Events, query=EventsQuery, errors=(HTTPStatus.NOT_FOUND,)
 )
 def list_events(query: Mapping[str, Any], execution_id: UUID) -> Response:
     """Read an execution's events, oldest first."""
@@ -144,7 +135,7 @@ def list_events(query: Mapping[str, Any], execution_id: UUID) -> Response:
         raise NotFound(f"there is no execution {execution_id}")
     page = rows[:limit]
     return jsonify(
-        items=[presentation.event(row) for row in page],
+        items=[serialisers.event(row) for row in page],
         next_after=page[-1]["seq"] if len(rows) > limit else None,
     )
 

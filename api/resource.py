@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import flask_smorest
 from webargs.flaskparser import FlaskParser
 
-from api.answers import Error
+from api.responses import Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

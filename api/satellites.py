@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Response, jsonify
 
-from api import answers, presentation, sending
+from api import responses, serialisers
 from api.resource import Resource
 from api.schemas import LogsQuery
 from api.services import services
@@ -24,28 +24,33 @@ if TYPE_CHECKING:
 blueprint = Resource("satellites", __name__, url_prefix="/satellites", description="Units of work of an execution")
 
 
-@blueprint.operation("GET", "/<uuid:satellite_id>", answers.Satellite, errors=(HTTPStatus.NOT_FOUND,))
+@blueprint.operation("GET", "/<uuid:satellite_id>", responses.Satellite, errors=(HTTPStatus.NOT_FOUND,))
 def get(satellite_id: UUID) -> Response:
     """Look at a satellite."""
-    return jsonify(presentation.satellite(_row(satellite_id)))
+    return jsonify(serialisers.satellite(_row(satellite_id)))
 
 
 @blueprint.operation(
     "POST",
     "/<uuid:satellite_id>/retry",
-    answers.Satellite,
+    responses.Satellite,
     status=HTTPStatus.ACCEPTED,
     errors=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
 )
 def retry(satellite_id: UUID) -> tuple[Response, int]:
     """Try a failed satellite again, and what was skipped because of it alone; also while its execution runs."""
     row = _row(satellite_id)
-    if row["status"] != SatelliteStatus.FAILED or not sending.retry(services(), row["execution_id"], satellite_id):
+    if (
+        row["status"] != SatelliteStatus.FAILED
+        or not services().lifecycle.retry(row["execution_id"], satellite_id).revived
+    ):
         raise Conflict(f"satellite {satellite_id} is {row['status']}, not failed")
-    return jsonify(presentation.satellite(_row(satellite_id))), HTTPStatus.ACCEPTED
+    return jsonify(serialisers.satellite(_row(satellite_id))), HTTPStatus.ACCEPTED
 
 
-@blueprint.operation("GET", "/<uuid:satellite_id>/logs", answers.Logs, query=LogsQuery, errors=(HTTPStatus.NOT_FOUND,))
+@blueprint.operation(
+    "GET", "/<uuid:satellite_id>/logs", responses.Logs, query=LogsQuery, errors=(HTTPStatus.NOT_FOUND,)
+)
 def list_logs(query: Mapping[str, Any], satellite_id: UUID) -> Response:
     """Read what a satellite logged, oldest first."""
     limit = query["limit"]
@@ -54,7 +59,7 @@ def list_logs(query: Mapping[str, Any], satellite_id: UUID) -> Response:
         _row(satellite_id)
     page = rows[:limit]
     return jsonify(
-        items=[presentation.log(row) for row in page],
+        items=[serialisers.log(row) for row in page],
         next_cursor=str(page[-1]["id"]) if len(rows) > limit else None,
     )
 

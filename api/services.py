@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
-from api.bounded import Bounded
-from api.live.fresh import Fresh
+from api.best_effort import BestEffortDispatcher
+from api.deadline_executor import DeadlineExecutor
 from api.live.hub import Hub
+from api.live.single_flight import SingleFlightCache
 from state_manager.graph import Limits
-from state_manager.notices import Notices
+from state_manager.lifecycle import Lifecycle
+from state_manager.notifications import Notifier
 from state_manager.redis import connect_redis
 from state_manager.retry import BackoffStrategy, RetryPolicy
 from state_manager.store.engine import connect
-from state_manager.store.fleet import Catalogue
+from state_manager.store.satellite_types import SatelliteTypeCache
 from state_manager.submission import Defaults
+from workers.dispatch.dispatcher import Dispatcher
+from workers.dispatch.durations import UsualDurations
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -33,6 +37,9 @@ SNAPSHOT_S = 0.5
 MEASURED_S = 1.5
 _EXTENSION = "state_manager"
 
+BROKER_CALLS = 8
+"""Calls to the broker at a time; one that hangs occupies its place until kombu gives up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -41,13 +48,13 @@ class Services:
     settings: Settings
     engine: Engine
     redis: Redis
-    notices: Notices
-    catalogue: Catalogue
+    satellite_types: SatelliteTypeCache
     hub: Hub
-    broker: Bounded = field(default_factory=lambda: Bounded(8))
-    snapshots: Fresh[UUID, Any] = field(default_factory=lambda: Fresh(SNAPSHOT_S))
-    measured: Fresh[str, dict[str, Any]] = field(default_factory=lambda: Fresh(MEASURED_S))
-    checks: Bounded = field(default_factory=lambda: Bounded(8))
+    dispatcher: BestEffortDispatcher
+    lifecycle: Lifecycle
+    snapshots: SingleFlightCache[UUID, Any] = field(default_factory=lambda: SingleFlightCache(SNAPSHOT_S))
+    measured: SingleFlightCache[str, dict[str, Any]] = field(default_factory=lambda: SingleFlightCache(MEASURED_S))
+    checks: DeadlineExecutor = field(default_factory=lambda: DeadlineExecutor(8))
 
     @property
     def defaults(self) -> Defaults:
@@ -70,14 +77,18 @@ def install(app: Flask, settings: Settings, database_uri: str) -> None:
     """Give the application its services. Nothing connects before it is needed."""
     engine = connect(database_uri, pool_size=settings.database_pool_size)
     redis = connect_redis(settings)
+    dispatcher = BestEffortDispatcher(
+        Dispatcher(engine, UsualDurations(settings.time_slice_ms)), DeadlineExecutor(BROKER_CALLS)
+    )
     app.extensions[_EXTENSION] = Services(
         settings=settings,
         engine=engine,
-        catalogue=Catalogue(engine),
+        satellite_types=SatelliteTypeCache(engine),
         redis=redis,
-        notices=Notices(redis),
         # A connection of its own: it must not queue behind a thousand watchers who come at once.
         hub=Hub(connect(database_uri, pool_size=1), redis),
+        dispatcher=dispatcher,
+        lifecycle=Lifecycle(engine, dispatcher, Notifier(redis), settings.max_concurrent_executions),
     )
 
 

@@ -12,11 +12,11 @@ from flask import Response, jsonify
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from api import answers, presentation
+from api import responses, serialisers
 from api.resource import Resource
 from api.services import Services, services
 from state_manager.states import ExecutionStatus, SatelliteStatus
-from state_manager.store import executions, fleet, satellites
+from state_manager.store import executions, satellite_types, satellites, workers
 from state_manager.store.engine import ping
 from state_manager.store.schema import is_current
 
@@ -34,7 +34,7 @@ CHECK_WITHIN_S = 1.0
 _UNREACHABLE = (SQLAlchemyError, RedisError, TimeoutError)
 
 
-@blueprint.operation("GET", "/summary", answers.Summary)
+@blueprint.operation("GET", "/summary", responses.Summary)
 def summary() -> Response:
     """Count executions, satellites, workers and waiting messages."""
     return jsonify(_counted(services()))
@@ -48,11 +48,11 @@ def measured(here: Services) -> dict[str, Any]:
         "memory_percent": memory.percent,
         "memory_used_bytes": memory.total - memory.available,
     }
-    return {"at": presentation.moment(datetime.now(UTC)), "metrics": {**_counted(here), "machine": machine}}
+    return {"at": serialisers.moment(datetime.now(UTC)), "metrics": {**_counted(here), "machine": machine}}
 
 
 def _counted(here: Services) -> dict[str, Any]:
-    types = fleet.known_types(here.engine, fleet.type_names(here.engine))
+    types = satellite_types.known_types(here.engine, satellite_types.type_names(here.engine))
     workers = _workers(here)
     queues = {one.queue for one in types.values()} | {queue for one in workers for queue in one["queues"]}
     return {
@@ -64,7 +64,7 @@ def _counted(here: Services) -> dict[str, Any]:
     }
 
 
-@blueprint.operation("GET", "/health", answers.Health, also=(HTTPStatus.SERVICE_UNAVAILABLE,))
+@blueprint.operation("GET", "/health", responses.Health, also=(HTTPStatus.SERVICE_UNAVAILABLE,))
 def health() -> Response:
     """Check everything that the system needs; 503 where something is down."""
     here = services()
@@ -81,13 +81,13 @@ def health() -> Response:
     return response
 
 
-@blueprint.operation("GET", "/health/live", answers.Verdict)
+@blueprint.operation("GET", "/health/live", responses.Verdict)
 def live() -> Response:
     """Say that this process answers; looks at nothing outside it."""
     return jsonify(status="alive")
 
 
-@blueprint.operation("GET", "/health/ready", answers.Verdict, also=(HTTPStatus.SERVICE_UNAVAILABLE,))
+@blueprint.operation("GET", "/health/ready", responses.Verdict, also=(HTTPStatus.SERVICE_UNAVAILABLE,))
 def ready() -> Response:
     """Say whether this process can accept requests: whether PostgreSQL answers and is migrated."""
     here = services()
@@ -112,7 +112,7 @@ def _checked(here: Services, check: Callable[[], object]) -> dict[str, Any]:
 
 
 def _workers(here: Services) -> list[dict[str, Any]]:
-    return [presentation.worker(row) for row in fleet.live_workers(here.engine, SIGN_OF_LIFE)]
+    return [serialisers.worker(row) for row in workers.live_workers(here.engine, SIGN_OF_LIFE)]
 
 
 def _consumers(workers: Collection[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

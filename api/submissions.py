@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from state_manager.graph import Limits
-    from state_manager.store.fleet import Catalogue
+    from state_manager.store.satellite_types import SatelliteTypeCache
 
 _CLUSTER = ClusterDocument()
 _NOBODY = "\x01"
 """Begins the names that stand for unreadable ones; no sound one holds this character."""
 
 
-def load(catalogue: Catalogue, document: Mapping[str, Any], limits: Limits) -> Cluster:
+def load(types_cache: SatelliteTypeCache, document: Mapping[str, Any], limits: Limits) -> Cluster:
     """Make the cluster that this document describes.
 
     Raises InvalidDocument. Where the shape is at fault, with the faults of what can be read of the graph too;
@@ -35,7 +35,7 @@ def load(catalogue: Catalogue, document: Mapping[str, Any], limits: Limits) -> C
         cluster: Cluster = _CLUSTER.load(document)
     except ValidationError as error:
         found = [Fault(as_path(steps), message) for steps, message in flatten(error.messages_dict)]
-        raise InvalidDocument([*found, *_graph_faults(catalogue, document, limits, found)]) from error
+        raise InvalidDocument([*found, *_graph_faults(types_cache, document, limits, found)]) from error
     return cluster
 
 
@@ -63,7 +63,7 @@ def _refuse_oversize(document: Mapping[str, Any], limits: Limits) -> None:
 
 
 def _graph_faults(
-    catalogue: Catalogue, document: Mapping[str, Any], limits: Limits, shape: Collection[Fault]
+    types_cache: SatelliteTypeCache, document: Mapping[str, Any], limits: Limits, shape: Collection[Fault]
 ) -> Iterator[Fault]:
     """Check what can be read of the graph; a fault at or below a fault of the shape only repeats it."""
     read = [_read(at, one) for at, one in enumerate(_listed(document.get("satellites")))]
@@ -73,7 +73,7 @@ def _graph_faults(
     }
     roomy = replace(limits, satellites=len(read) + len(strangers))
     try:
-        submission.check(catalogue, [*read, *strangers], roomy)
+        submission.check(types_cache, [*read, *strangers], roomy)
     except InvalidDocument as error:
         yield from (fault for fault in error.faults if known.isdisjoint(_prefixes(fault.path)))
 

@@ -20,7 +20,7 @@ from state_manager.states import SatelliteStatus
 from state_manager.store import transitions
 from state_manager.store.engine import call, connect
 from state_manager.store.migrate import migrate
-from state_manager.store.transitions import Outcome, Room
+from state_manager.store.transitions import ClaimBudget, Outcome
 from tests.factories import NOTHING, chain, submit
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def hops(engine: Engine) -> float:
     claimed = transitions.claim(engine, [submitted["s0"]], worker=WORKER, name="floor", lease=lease)
     started = time.perf_counter()
     while claimed:
-        room = Room(uuid4(), WORKER, "floor", 15, ["satellites"], {NOTHING: 0.1}, 50, 100)
+        room = ClaimBudget(uuid4(), WORKER, "floor", 15, ["satellites"], {NOTHING: 0.1}, 50, 100)
         outcomes = [Outcome(one.id, one.claim, SatelliteStatus.COMPLETED, duration_ms=0.1) for one in claimed]
-        claimed = list(transitions.settle(engine, outcomes, max_concurrent=100, room=room).claimed)
+        claimed = list(transitions.settle(engine, outcomes, max_concurrent=100, budget=room).claimed)
     return 1000 * (time.perf_counter() - started) / LINKS
 
 

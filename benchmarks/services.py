@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.environments import CannotInstall
-from state_manager.local import embedded
-from state_manager.local.supervisor import Supervisor
+from local import embedded
+from local.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "CONFIG_FILE"
 OTHERS = frozenset({CONFIG_FILE, "EXOSPHERE_STATE_MANAGER_URI", "EXOSPHERE_API_KEY", "EXOSPHERE_PART_OF"})
-"""Known names that are no setting: where the file is, what the client reads, what `state_manager.local` marks."""
+"""Known names that are no setting: where the file is, what the client reads, what `local` marks."""
 
 
 class ConfigurationFault(StateManagerError, ValueError):

@@ -36,7 +36,7 @@ class Point(StrEnum):
     """The outcome is recorded; what became ready is not sent."""
     DISPATCHED = "dispatched"
     """All is sent; Celery has not finished the message."""
-    MENDED = "mended"
+    REPAIRED = "repaired"
     """The reconciler has taken on what it found; the messages for it are not sent."""
 
 

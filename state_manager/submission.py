@@ -18,7 +18,7 @@ from state_manager.retry import RetryPolicy
 from state_manager.states import ExecutionStatus, SatelliteStatus
 from state_manager.store import executions
 from state_manager.store.executions import Snapshot
-from state_manager.store.patience import patiently
+from state_manager.store.outages import retry_until_available
 from state_manager.store.satellites import Node
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from state_manager.cluster import Cluster, Satellite
     from state_manager.store.executions import Receipt
-    from state_manager.store.fleet import Catalogue, SatelliteType
+    from state_manager.store.satellite_types import SatelliteType, SatelliteTypeCache
 
 
 PATIENCE_S = 2.0
@@ -63,7 +63,7 @@ class Submitted:
 
 def submit(
     engine: Engine,
-    catalogue: Catalogue,
+    types_cache: SatelliteTypeCache,
     cluster: Cluster,
     document: Mapping[str, Any],
     *,
@@ -76,7 +76,7 @@ def submit(
 
     Raises InvalidDocument with every fault, KeyReused when the key came with another document before.
     """
-    types = check(catalogue, cluster.satellites, limits)
+    types = check(types_cache, cluster.satellites, limits)
     definition = _canonical(document)
     execution = {
         "id": uuid7(),
@@ -93,7 +93,7 @@ def submit(
     written, satellites = _dump(execution), _dump(rows)
     reach(Point.SUBMIT)
     # A commit whose answer was lost is found out: the same id, sent again, finds its own rows.
-    receipt = patiently(
+    receipt = retry_until_available(
         lambda: executions.submit(engine, written, satellites, max_concurrent=max_concurrent), within_s=PATIENCE_S
     )
     reach(Point.SUBMITTED)
@@ -106,24 +106,26 @@ def submit(
     )
 
 
-def check(catalogue: Catalogue, satellites: Sequence[Satellite], limits: graph.Limits) -> dict[str, SatelliteType]:
+def check(
+    types_cache: SatelliteTypeCache, satellites: Sequence[Satellite], limits: graph.Limits
+) -> dict[str, SatelliteType]:
     """Return the types of these satellites; raise InvalidDocument with every fault of theirs and of their graph."""
-    types = catalogue.find({satellite.uses for satellite in satellites})
-    found = [*graph.faults(satellites, limits), *_unusable(catalogue, satellites, types)]
+    types = types_cache.find({satellite.uses for satellite in satellites})
+    found = [*graph.faults(satellites, limits), *_unusable(types_cache, satellites, types)]
     if found:
         raise InvalidDocument(found)
     return types
 
 
 def _unusable(
-    catalogue: Catalogue, satellites: Sequence[Satellite], types: Mapping[str, SatelliteType]
+    types_cache: SatelliteTypeCache, satellites: Sequence[Satellite], types: Mapping[str, SatelliteType]
 ) -> Iterator[Fault]:
     """Name what no worker can run: unknown types, configurations that a type's schema refuses."""
     suggested: graph.Suggestions | None = None
     validators = {identifier: _validator(one) for identifier, one in types.items()}
     for at, satellite in enumerate(satellites):
         if satellite.uses not in types:
-            suggested = suggested or graph.Suggestions(catalogue.names())
+            suggested = suggested or graph.Suggestions(types_cache.names())
             message = f"unknown satellite {satellite.uses!r}{suggested(satellite.uses)}"
             yield Fault(f"satellites[{at}].uses", message)
         elif validator := validators[satellite.uses]:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from state_manager.store import fleet
+from state_manager.store import workers
 from state_manager.store.engine import connect
 from tests.conftest import fresh_database, fresh_redis
 from tests.processes import Process, free_port, python
@@ -89,7 +89,7 @@ class System:
         return self.start("-m", "celery", "-A", "workers", "beat", **environment)
 
     def start_api(self, **environment: str) -> Process:
-        """Start the API, and wait until it answers."""
+        """Start the API, and wait until it responses."""
         api = self.launch_api(**environment)
         until(lambda: api.returncode is not None or self.answers(), what="the API answers")
         assert api.returncode is None, api.output
@@ -160,7 +160,7 @@ class System:
         return {one["name"]: one["status"] for one in self.execution(execution_id)["satellites"]}
 
     def _workers(self) -> list[Any]:
-        return list(fleet.live_workers(self.engine, timedelta(seconds=15)))
+        return list(workers.live_workers(self.engine, timedelta(seconds=15)))
 
     def answers(self, path: str = "/state/health/live") -> bool:
         """Tell whether the API is there, and answers this with 200."""

@@ -12,14 +12,14 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from state_manager.store import migrate, schema
-from workers import lifecycle, registry
+from workers import celery_signals, registry
 from workers.app import app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
-CODE = ("api", "exospherehost", "state_manager", "workers")
+CODE = ("api", "exospherehost", "local", "state_manager", "workers")
 LONGEST_FILE = 300
 READERS_OF_THE_ENVIRONMENT = {
     "state_manager/config.py",
@@ -77,7 +77,7 @@ def test_every_sql_file_is_loaded() -> None:
 def test_worker_takes_the_messages_of_every_satellite_type() -> None:
     told = app.conf.task_queues
     try:
-        lifecycle.choose_queues({})
+        celery_signals.choose_queues({})
         taken = {queue.name for queue in app.conf.task_queues}
     finally:
         app.conf.task_queues = told
@@ -89,7 +89,7 @@ def test_started_workers_choose_their_queues_themselves(line: str) -> None:
     assert not {"-Q", "--queues"} & set(line.split())
 
 
-@pytest.mark.parametrize("module", ["api.app", "workers.__main__", "workers.lifecycle", "workers.beat", "run"])
+@pytest.mark.parametrize("module", ["api.app", "workers.__main__", "workers.celery_signals", "workers.beat", "run"])
 def test_parts_load_nothing_that_is_for_other_programs(module: str) -> None:
     code = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -10,9 +10,8 @@ from celery.backends.base import BaseBackend
 
 from state_manager.states import ExecutionStatus, SatelliteStatus
 from state_manager.store import satellites
-from workers.canvas import heads
-from workers.process import engine
-from workers.reconciling import reconciler
+from workers.dispatch.canvas import heads
+from workers.process import current_process, engine
 
 if TYPE_CHECKING:
     from celery.app.task import Context
@@ -46,7 +45,7 @@ class StateBackend(BaseBackend):  # type: ignore[misc]  # celery has no types
         """Cancel the execution of a satellite whose task was revoked, in Flower or by Celery's own commands."""
         row = satellites.get(engine(), UUID(task_id.partition("~")[0]))
         if row is not None:
-            reconciler().stop(row["execution_id"], ExecutionStatus.CANCELLED)
+            current_process().lifecycle.stop(row["execution_id"], ExecutionStatus.CANCELLED)
 
     def on_chord_part_return(self, request: Context, state: str, result: Any, **_: Any) -> None:  # noqa: ARG002
         """Send the chord's body, if this part's settle was the one that made it ready."""

@@ -1,4 +1,4 @@
-"""Celery beat turns the reconciler: `celery -A workers beat`. It works in its own process, not through a queue."""
+"""Celery beat runs the reconciler: `celery -A workers beat`. It works in its own process, not through a queue."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from celery.beat import Scheduler
 
 from state_manager.config import settings
-from state_manager.store.patience import DATABASE_AWAY
-from workers.reconciling import reconciler
+from state_manager.store.outages import DATABASE_AWAY
+from workers.process import current_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ class ReconcilerScheduler(Scheduler):  # type: ignore[misc]  # celery has no typ
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._reconciler = reconciler()
+        self._reconciler = current_process().reconciler
 
     def tick(self, *_: Callable[..., Any], **__: Any) -> float:
         """Run one round; return the seconds until the next."""
@@ -33,5 +33,5 @@ class ReconcilerScheduler(Scheduler):  # type: ignore[misc]  # celery has no typ
         else:
             found.pop("probed", None)
             if found:
-                _log.info("mended: %s", ", ".join(f"{count} {what}" for what, count in found.items()))
+                _log.info("repaired: %s", ", ".join(f"{count} {what}" for what, count in found.items()))
         return settings().reconcile_interval_s

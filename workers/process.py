@@ -1,4 +1,4 @@
-"""What one process of the system holds: its connections, its name, and the keeper of its leases."""
+"""The composition root of Celery's processes: one process's connections, name, leases, and what works on them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING
 from uuid_utils.compat import uuid7
 
 from state_manager.config import settings
-from state_manager.notices import Notices
+from state_manager.lifecycle import Lifecycle
+from state_manager.maintenance.reconciler import Reconciler
+from state_manager.maintenance.step import Services
+from state_manager.notifications import Notifier
 from state_manager.redis import connect_redis
 from state_manager.store.engine import connect
-from state_manager.store.patience import DATABASE_AWAY
-from state_manager.store.transitions import rehearse
-from workers.lease import Identity, Keeper
-from workers.pace import Pace
-from workers.relief import Relief
+from state_manager.store.outages import DATABASE_AWAY
+from state_manager.store.transitions import warm_up
+from workers.dispatch.dispatcher import Dispatcher
+from workers.dispatch.durations import UsualDurations
+from workers.lease_keeper import Identity, LeaseKeeper
+from workers.slice_watchdog import SliceWatchdog
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,58 +32,73 @@ if TYPE_CHECKING:
 
 
 class Process:
-    """One life of one process: no other, before or after, here or elsewhere, has its id."""
+    """One life of one operating system process; its id is never used again."""
 
     def __init__(self, queues: Collection[str] = (), parent: UUID | None = None) -> None:
         self.id = uuid7()
         self.queues = queues
-        self.pace = Pace(settings().time_slice_ms)
-        self.relief = Relief()
-        self.notices = Notices(connect_redis(settings()))
+        self.durations = UsualDurations(settings().time_slice_ms)
+        self.slice_watchdog = SliceWatchdog()
+        self.notifier = Notifier(connect_redis(settings()))
         self.pid = os.getpid()
         self.name = f"{socket.gethostname()}/{self.pid}"
-        self.keeper = Keeper(Identity(self.id, parent, self.name, queues))
+        self.lease_keeper = LeaseKeeper(Identity(self.id, parent, self.name, queues))
 
     @cached_property
     def engine(self) -> Engine:
-        """This process's pool of connections to PostgreSQL."""
+        """The pool of connections to PostgreSQL."""
         uri = settings().database_uri
         if uri is None:
             raise SystemExit("DATABASE_URI is not set: there is nowhere to record what is done")
         return connect(uri, pool_size=settings().database_pool_size)
 
+    @cached_property
+    def dispatcher(self) -> Dispatcher:
+        """What sends messages for ready satellites."""
+        return Dispatcher(self.engine, self.durations)
 
-_here: list[Process] = []
+    @cached_property
+    def lifecycle(self) -> Lifecycle:
+        """What stops and retries executions, and expires attempts."""
+        return Lifecycle(self.engine, self.dispatcher, self.notifier, settings().max_concurrent_executions)
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        """What finds and repairs whatever is lost."""
+        return Reconciler(Services(self.engine, self.dispatcher, self.lifecycle))
 
 
-def here() -> Process:
-    """Return this process."""
-    if not _here:
-        _here.append(Process())
-    return _here[0]
+_current: list[Process] = []
+
+
+def current_process() -> Process:
+    """Return this process's `Process`; a new one, with no queues, where nobody has made one."""
+    if not _current:
+        _current.append(Process())
+    return _current[0]
 
 
 def engine() -> Engine:
     """Return this process's pool of connections to PostgreSQL."""
-    return here().engine
+    return current_process().engine
 
 
 def become_worker(queues: Collection[str]) -> None:
-    """Be a worker that listens to these queues. Its keeper starts with `here().keeper.start()`."""
-    _here[:] = [Process(queues)]
+    """Become a worker that listens to these queues. Its lease keeper is started later, once it is ready."""
+    _current[:] = [Process(queues)]
 
 
 def become_child() -> None:
-    """Start afresh in a child of the prefork pool: what was the parent's stays the parent's.
+    """Become a child of the prefork pool: what the parent holds stays the parent's.
 
-    The solo pool, which has no children, calls this too, and means itself.
+    The solo pool, which has no children, calls this too, in the worker itself: then nothing changes.
     """
-    parent = here()
+    parent = current_process()
     if parent.pid == os.getpid():
         return
     if "engine" in vars(parent):
         parent.engine.dispose(close=False)
-    _here[:] = [Process(parent.queues, parent.id)]
-    if here().keeper.start():
+    _current[:] = [Process(parent.queues, parent.id)]
+    if current_process().lease_keeper.start():
         with suppress(*DATABASE_AWAY):
-            rehearse(engine())
+            warm_up(engine())

@@ -9,9 +9,8 @@ from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
 from state_manager.store import leases
-from state_manager.store.patience import DATABASE_AWAY
+from state_manager.store.outages import DATABASE_AWAY
 from workers import process
-from workers.reconciling import reconciler
 
 if TYPE_CHECKING:
     from billiard.einfo import ExceptionInfo
@@ -44,7 +43,7 @@ class SatelliteRequest(Request):  # type: ignore[misc]  # celery has no types
 
 def expire_child(pid: int, why: str) -> None:
     """Count the attempts that a dead child of this process held as failed, and forget the child."""
-    here = process.here()
-    lost = leases.children_of(here.engine, here.id, pid)
-    reconciler().expire(leases.held_by(here.engine, lost), why, lease_over=False)
-    leases.strike_off(here.engine, lost)
+    worker = process.current_process()
+    lost = leases.children_of(worker.engine, worker.id, pid)
+    worker.lifecycle.expire(leases.held_by(worker.engine, lost), why, lease_over=False)
+    leases.deregister(worker.engine, lost)

@@ -13,10 +13,11 @@ from uuid import UUID, uuid4
 from state_manager.config import settings
 from state_manager.failpoints import Point, reach
 from state_manager.store import transitions
-from state_manager.store.patience import patiently
-from state_manager.store.transitions import Room
-from workers import dispatch, monitoring, process, runner
-from workers.pace import AT_MOST
+from state_manager.store.outages import retry_until_available
+from state_manager.store.transitions import ClaimBudget
+from workers import process, task_events
+from workers.attempt import runner
+from workers.dispatch.durations import BATCH_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -48,7 +49,7 @@ class Slice:
         self.failure: tuple[Exception, Outcome] | None = None
         """How the message's own satellite failed, if it did."""
         self._request = request
-        self._here = process.here()
+        self._worker = process.current_process()
         self._lock = Lock()
         self._waiting: deque[Claimed] = deque()
         self._done: list[Outcome] = []
@@ -57,36 +58,36 @@ class Slice:
 
     def begin(self, ids: Sequence[UUID]) -> bool:
         """Claim these satellites, and tell whether there is anything to do."""
-        here, lease, token = self._here, timedelta(seconds=settings().lease_s), uuid4()
-        claimed = patiently(
-            lambda: transitions.claim(here.engine, ids, worker=here.id, name=here.name, lease=lease, token=token)
+        worker, lease, token = self._worker, timedelta(seconds=settings().lease_s), uuid4()
+        claimed = retry_until_available(
+            lambda: transitions.claim(worker.engine, ids, worker=worker.id, name=worker.name, lease=lease, token=token)
         )
-        self._take_on(claimed)
+        self._track_claims(claimed)
         self._own = ids[0]
         if claimed:
             self._execution_id = claimed[0].execution_id
-            dispatch.announce(self._execution_id)
+            self._worker.notifier.notify_watchers(self._execution_id)
         return bool(claimed)
 
     def run(self) -> None:
         """Run what is claimed, and what that makes ready as long as time is left; send the rest."""
         try:
-            with self._here.relief.standing_by(self):
+            with self._worker.slice_watchdog.watching(self):
                 rest = self._run_all()
         finally:
-            self._here.keeper.drop(self._taken)
+            self._worker.lease_keeper.drop(self._taken)
         if self._ran:
-            monitoring.tell(self._request, self._ran)
+            task_events.send_task_events(self._request, self._ran)
         if self.failure is not None or self.late:
             # Celery follows no chain behind a failure: what runs all the same (`run_when: all_done`) is sent by itself.
             self._request.chain = None
-        dispatch.go_on(self._request, rest, self._taken)
+        self._worker.dispatcher.continue_canvas(self._request, rest, self._taken)
 
-    def hand_off(self) -> None:
+    def release_unstarted(self) -> None:
         """Settle what is done and release what has not started, from another thread than the one that runs them."""
-        done, waiting = self._take_over()
+        done, waiting = self._drain()
         if done:
-            dispatch.send(self._record(done, None).ready)
+            self._worker.dispatcher.send_ready(self._record(done, None).ready)
         if waiting:
             self._release(waiting)
 
@@ -98,7 +99,7 @@ class Slice:
             if self._is_due():
                 rest = self._settle()
                 if self._waiting:
-                    dispatch.send(rest)
+                    self._worker.dispatcher.send_ready(rest)
                     rest = ()
         return rest
 
@@ -106,17 +107,17 @@ class Slice:
         with self._lock:
             while self._waiting:
                 attempt = self._waiting.popleft()
-                if not self._here.keeper.is_taken_away(attempt):
+                if not self._worker.lease_keeper.is_taken_away(attempt):
                     return attempt
-                self._here.keeper.drop([attempt.id])
+                self._worker.lease_keeper.drop([attempt.id])
         return None
 
     def _run(self, attempt: Claimed) -> None:
         started = time.perf_counter()
-        ran = runner.run(attempt, self._here.keeper, self._here.notices)
-        self._here.pace.record(attempt.identifier, (time.perf_counter() - started) * 1000)
+        ran = runner.run(attempt, self._worker.lease_keeper, self._worker.notifier)
+        self._worker.durations.record(attempt.identifier, (time.perf_counter() - started) * 1000)
         if ran is None:
-            self._here.keeper.drop([attempt.id])
+            self._worker.lease_keeper.drop([attempt.id])
             return
         outcome, error = ran
         if attempt.id == self._own:
@@ -132,61 +133,63 @@ class Slice:
 
     def _settle(self) -> Collection[UUID]:
         """Settle what is done, and claim what fits the time that is left; return what became ready besides."""
-        room = self._room()
-        done, waiting = self._take_over()
+        budget = self._claim_budget()
+        done, waiting = self._drain()
         ready: Collection[UUID] = ()
         if done:  # else the relief thread has taken it, or it was taken away
-            settled = self._record(done, room)
-            self._take_on(settled.claimed)
+            settled = self._record(done, budget)
+            self._track_claims(settled.claimed)
             ready = settled.ready
         if waiting:
             self._release(waiting)
         return ready
 
-    def _room(self) -> Room | None:
+    def _claim_budget(self) -> ClaimBudget | None:
         left_ms = (self._claims_until - time.monotonic()) * 1000
         if left_ms <= 0:
             return None
-        here = self._here
-        return Room(
+        worker = self._worker
+        return ClaimBudget(
             token=uuid4(),
-            worker=here.id,
-            name=here.name,
+            worker=worker.id,
+            name=worker.name,
             lease_s=settings().lease_s,
-            queues=here.queues,
-            kinds=here.pace.short(),
-            room_ms=min(left_ms, here.pace.batch_ms),
-            at_most=AT_MOST,
+            queues=worker.queues,
+            durations_ms=worker.durations.short(),
+            time_ms=min(left_ms, worker.durations.batch_ms),
+            limit=BATCH_LIMIT,
         )
 
-    def _record(self, outcomes: list[Outcome], room: Room | None) -> Settled:
+    def _record(self, outcomes: list[Outcome], budget: ClaimBudget | None) -> Settled:
         reach(Point.BEFORE_SETTLE)
-        here, allowed = self._here, settings().max_concurrent_executions
+        worker, allowed = self._worker, settings().max_concurrent_executions
         try:
-            settled = patiently(lambda: transitions.settle(here.engine, outcomes, max_concurrent=allowed, room=room))
+            settled = retry_until_available(
+                lambda: transitions.settle(worker.engine, outcomes, max_concurrent=allowed, budget=budget)
+            )
         finally:
-            here.keeper.drop([outcome.id for outcome in outcomes])
+            worker.lease_keeper.drop([outcome.id for outcome in outcomes])
         reach(Point.SETTLED)
-        dispatch.announce(self._execution_id, ended=settled.ended is not None)
+        self._worker.notifier.notify_watchers(self._execution_id, ended=settled.ended is not None)
         for outcome in outcomes:
             if outcome.id not in settled.landed:
                 _log.warning("the outcome of %s came late: its attempt was taken away", outcome.id)
                 self.late = self.late or outcome.id == self._own
         for execution_id in settled.admitted:
-            dispatch.announce(execution_id)
-            dispatch.send_all(execution_id)
+            self._worker.notifier.notify_watchers(execution_id)
+            self._worker.dispatcher.dispatch_execution(execution_id)
         return settled
 
-    def _take_on(self, claimed: Sequence[Claimed]) -> None:
+    def _track_claims(self, claimed: Sequence[Claimed]) -> None:
         if not claimed:
             return
-        self._here.keeper.hold(claimed)
+        self._worker.lease_keeper.hold(claimed)
         self._taken.update(attempt.id for attempt in claimed)
         with self._lock:
             self._waiting.extend(claimed)
         reach(Point.CLAIMED)
 
-    def _take_over(self) -> tuple[list[Outcome], Collection[Claimed]]:
+    def _drain(self) -> tuple[list[Outcome], Collection[Claimed]]:
         """Take what is done and what waits: nobody else will look after it."""
         with self._lock:
             done, self._done = self._done, []
@@ -195,8 +198,8 @@ class Slice:
 
     def _release(self, waiting: Collection[Claimed]) -> None:
         try:
-            released = patiently(lambda: transitions.release(self._here.engine, waiting))
+            released = retry_until_available(lambda: transitions.release(self._worker.engine, waiting))
         finally:
-            self._here.keeper.drop([attempt.id for attempt in waiting])
-        dispatch.announce(self._execution_id)
-        dispatch.send(released, apart=True)
+            self._worker.lease_keeper.drop([attempt.id for attempt in waiting])
+        self._worker.notifier.notify_watchers(self._execution_id)
+        self._worker.dispatcher.send_ready(released, apart=True)

@@ -10,23 +10,23 @@ from celery.exceptions import Ignore, Retry
 
 from state_manager.errors import LateOutcome
 from state_manager.failpoints import Point, reach
-from state_manager.store import recovery
-from workers import dispatch, process
+from state_manager.store import probes, queueing
+from workers import process
 from workers.app import DISPATCH_EXECUTION, PROBE, RUN_SATELLITE, app
 from workers.slices import Slice
 
 if TYPE_CHECKING:
     from celery import Task
 
-SEND_AGAIN_AT_ONCE = 1000
-"""So many lost messages one probe sends again; the next one finds the rest."""
+RESEND_LIMIT = 1000
+"""Most lost messages that one probe has sent again; the next one finds the rest."""
 
 
 @app.task(name=RUN_SATELLITE, bind=True, ignore_result=True, Request="workers.request:SatelliteRequest")
 def run_satellite(self: Task, *satellite_ids: str) -> None:
     """Claim satellites, all of one execution, run them, and go on for a time slice with what that makes ready.
 
-    The message is a hint: a claim that is refused, because another message came first, ends it here. Celery knows it
+    The message is a hint: a claim that is refused, because another message came first, ends it. Celery knows it
     by its first satellite, whose own exception is raised at the end, so that Celery's monitors show it failed.
     """
     reach(Point.RECEIVED)
@@ -45,13 +45,13 @@ def run_satellite(self: Task, *satellite_ids: str) -> None:
 @app.task(name=DISPATCH_EXECUTION, ignore_result=True)
 def dispatch_execution(execution_id: str) -> None:
     """Send whatever is ready in an execution."""
-    dispatch.send_all(UUID(execution_id))
+    process.current_process().dispatcher.dispatch_execution(UUID(execution_id))
 
 
 @app.task(name=PROBE, ignore_result=True)
 def probe(queue: str, sent_at: str) -> None:
     """Come out of a queue: what was ready before this was sent, and nobody has claimed, has lost its message."""
     before = datetime.fromisoformat(sent_at)
-    lost = recovery.send_again(process.engine(), queue, before, SEND_AGAIN_AT_ONCE)
-    recovery.answer_probe(process.engine(), queue)
-    dispatch.send_again(lost)
+    lost = queueing.take_lost_messages(process.engine(), queue, before, RESEND_LIMIT)
+    probes.answer_probe(process.engine(), queue)
+    process.current_process().dispatcher.send(lost)

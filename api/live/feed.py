@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from api import presentation
+from api import serialisers
 from api.live import frames
 from state_manager.states import FINISHED, TERMINAL
 
@@ -63,8 +63,8 @@ class Tally:
         self.seq = row["seq"]
         if row["satellite_id"] is not None:
             self.ended += (row["kind"] in TERMINAL) - (row["kind"] == "retried")
-        progress = presentation.percent(self.ended, self.total)
-        event = {"type": "event", **presentation.event(row), "progress": progress}
+        progress = serialisers.percent(self.ended, self.total)
+        event = {"type": "event", **serialisers.event(row), "progress": progress}
         return Entry(self.seq, event["satellite_id"], event["status"], True, frames.encode(event))
 
 

@@ -15,10 +15,10 @@ from uuid import UUID
 from redis.exceptions import RedisError
 
 from api.live.feed import Feed, Tally
-from state_manager.notices import channel, execution_of
+from state_manager.notifications import channel, execution_of
 from state_manager.redis import TIMEOUT_S
 from state_manager.store import events
-from state_manager.store.patience import DATABASE_AWAY
+from state_manager.store.outages import DATABASE_AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -162,7 +162,7 @@ class Hub:
         return more
 
     def _look_after_redis(self) -> None:
-        """Make the subscriptions those of the feeds, on a connection that answers."""
+        """Make the subscriptions those of the feeds, on a connection that responses."""
         with self._watched:
             wanted = {channel(one) for one in self._feeds}
             try:

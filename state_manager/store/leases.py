@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, or_, select, text
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import ColumnElement, Engine, RowMapping
+    from sqlalchemy import ColumnElement, Engine
 
     from state_manager.store.transitions import Outcome
 
@@ -42,6 +42,20 @@ class Session:
     started: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class HeldAttempt:
+    """A running attempt, and what decides what follows when its worker is lost."""
+
+    id: UUID
+    execution_id: UUID
+    claim: UUID
+    attempt: int
+    retry_policy: dict[str, Any]
+    max_attempts: int
+    timeout_s: float | None
+    past_its_time: bool
+
+
 def grace_is_over(engine: Engine) -> bool:
     """Tell whether PostgreSQL has been up for long enough to believe that who is missing is lost."""
     with engine.connect() as connection:
@@ -61,12 +75,12 @@ def children_of(engine: Engine, parent: UUID, pid: int) -> list[UUID]:
         return list(connection.execute(query).scalars())
 
 
-def held_by(engine: Engine, lost: Collection[UUID]) -> Sequence[RowMapping]:
+def held_by(engine: Engine, lost: Collection[UUID]) -> list[HeldAttempt]:
     """Read the attempts that these workers hold."""
     return _running(engine, satellites.c.worker.in_(lost))
 
 
-def overdue(engine: Engine, limit: int, now: datetime | None = None) -> Sequence[RowMapping]:
+def overdue(engine: Engine, limit: int, now: datetime | None = None) -> list[HeldAttempt]:
     """Read attempts whose lease is over, at most `limit` of them."""
     moment = func.clock_timestamp() if now is None else now
     return _running(engine, satellites.c.lease_expires_at <= moment, limit)
@@ -94,14 +108,14 @@ def expire(
     return as_settled(row.landed, row.ready, row.ended, row.admitted)
 
 
-def strike_off(engine: Engine, lost: Collection[UUID]) -> None:
-    """Remove workers that are lost from the list."""
+def deregister(engine: Engine, lost: Collection[UUID]) -> None:
+    """Remove lost workers from the table `workers`."""
     with engine.connect() as connection:
         connection.execute(delete(workers).where(workers.c.id.in_(lost)))
 
 
-def strike_off_silent(engine: Engine, silent_for: timedelta) -> None:
-    """Remove workers that have not renewed for so long, and hold nothing."""
+def deregister_silent(engine: Engine, silent_for: timedelta) -> None:
+    """Remove workers that have not renewed for this long and hold nothing."""
     holding = select(satellites.c.worker).where(satellites.c.status == "running", satellites.c.worker.is_not(None))
     with engine.connect() as connection:
         connection.execute(
@@ -111,7 +125,7 @@ def strike_off_silent(engine: Engine, silent_for: timedelta) -> None:
         )
 
 
-def _running(engine: Engine, which: ColumnElement[bool], limit: int | None = None) -> Sequence[RowMapping]:
+def _running(engine: Engine, which: ColumnElement[bool], limit: int | None = None) -> list[HeldAttempt]:
     past_its_time = func.clock_timestamp() >= satellites.c.start_time + func.make_interval(
         0, 0, 0, 0, 0, 0, satellites.c.timeout_s
     )
@@ -131,4 +145,4 @@ def _running(engine: Engine, which: ColumnElement[bool], limit: int | None = Non
         .limit(limit)
     )
     with engine.connect() as connection:
-        return connection.execute(query).mappings().all()
+        return [HeldAttempt(*row) for row in connection.execute(query)]

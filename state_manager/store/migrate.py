@@ -12,14 +12,14 @@ from sqlalchemy import text
 
 from state_manager.config import settings
 from state_manager.store.engine import connect
-from state_manager.store.patience import DATABASE_AWAY, patiently
+from state_manager.store.outages import DATABASE_AWAY, retry_until_available
 
 if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Connection
 
 HERE = Path(__file__).parent
-FUNCTIONS = ("transitions", "admit", "submit", "claim", "settle", "stop", "retry", "leases", "recovery")
+FUNCTIONS = ("transitions", "admission", "submit", "claim", "settle", "stop", "retry", "leases", "queueing", "probes")
 """The files of `sql/`. Functions have no history: at every migration the newest texts replace the ones before."""
 
 WAIT_S = 10
@@ -73,7 +73,7 @@ def main() -> None:
     if uri is None:
         raise SystemExit("DATABASE_URI is not set: there is no database to migrate")
     try:
-        patiently(lambda: migrate(uri), within_s=WAIT_S)
+        retry_until_available(lambda: migrate(uri), within_s=WAIT_S)
     except DATABASE_AWAY as away:
         raise SystemExit(f"the database does not answer: {getattr(away, 'orig', away)}") from None
 

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 _CLAIM: LiteralString = "SELECT claim(%(ids)s, %(token)s, %(worker)s, %(name)s, %(lease)s, %(now)s)"
 _SETTLE: LiteralString = """
     SELECT landed, ready, ended, admitted, claimed
-    FROM settle(%(outcomes)s::json, %(max_concurrent)s, %(room)s::json, %(now)s)
+    FROM settle(%(outcomes)s::json, %(max_concurrent)s, %(budget)s::json, %(now)s)
 """
 _RELEASE: LiteralString = "SELECT release(%(ids)s, %(claims)s, p_now => %(now)s)"
 
 
 _NOBODY = UUID(int=0)
 
-REHEARSALS = 6
+WARM_UP_CALLS = 6
 """From the sixth time on psycopg sends a statement prepared (its `prepare_threshold`)."""
 
 
@@ -57,11 +57,11 @@ class Claimed:
 
 
 @dataclass(frozen=True)
-class Room:
-    """What a worker can go on with besides: it claims, with a settle, what became ready and fits.
+class ClaimBudget:
+    """How much a worker may claim with a settle, of what that settle makes ready.
 
-    The first of it in any case; others behind it while they are of known `kinds` (usual milliseconds by identifier),
-    on one of its `queues`, and together take no longer than `room_ms`.
+    The first ready satellite in any case; others behind it while their types are in `durations_ms` (usual
+    milliseconds by identifier), they are on one of its `queues`, and together take no longer than `time_ms`.
     """
 
     token: UUID
@@ -69,9 +69,9 @@ class Room:
     name: str
     lease_s: float
     queues: Collection[str]
-    kinds: Mapping[str, float]
-    room_ms: float
-    at_most: int
+    durations_ms: Mapping[str, float]
+    time_ms: float
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +138,10 @@ def settle(
     outcomes: Sequence[Outcome],
     *,
     max_concurrent: int,
-    room: Room | None = None,
+    budget: ClaimBudget | None = None,
     now: datetime | None = None,
 ) -> Settled:
-    """Record the outcomes of attempts, all of one execution; with `room`, claim what may start now and fits.
+    """Record the outcomes of attempts, all of one execution; with `budget`, claim what may start now and fits.
 
     Safe to send again when the answer was lost: a token settles once, and later calls answer as the first did.
     An outcome whose attempt was taken away is not among the `landed`, and has changed nothing.
@@ -150,7 +150,7 @@ def settle(
     parameters = {
         "outcomes": document,
         "max_concurrent": max_concurrent,
-        "room": None if room is None else json.dumps(vars(room), default=str),
+        "budget": None if budget is None else json.dumps(vars(budget), default=str),
         "now": now,
     }
     *settled, claimed = call(engine, _SETTLE, parameters)
@@ -168,16 +168,16 @@ def release(engine: Engine, attempts: Collection[Claimed], *, now: datetime | No
     return list(released)
 
 
-def rehearse(engine: Engine) -> None:
+def warm_up(engine: Engine) -> None:
     """Claim and settle what is not there, so that the first message finds a connection and its statements planned.
 
     A new session spends ten milliseconds on that: as long as a dozen short satellites.
     """
     outcome = Outcome(_NOBODY, _NOBODY, SatelliteStatus.COMPLETED)
-    room = Room(_NOBODY, _NOBODY, "", 0, (), {}, 0, 0)
-    for _ in range(REHEARSALS):
+    budget = ClaimBudget(_NOBODY, _NOBODY, "", 0, (), {}, 0, 0)
+    for _ in range(WARM_UP_CALLS):
         claim(engine, [_NOBODY], worker=_NOBODY, name="", lease=timedelta(0))
-        settle(engine, [outcome], max_concurrent=0, room=room)
+        settle(engine, [outcome], max_concurrent=0, budget=budget)
 
 
 def as_settled(

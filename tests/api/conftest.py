@@ -11,7 +11,7 @@ from redis import Redis
 
 from api.app import create_app
 from state_manager.config import Settings
-from state_manager.store.fleet import SatelliteType, register_types
+from state_manager.store.satellite_types import SatelliteType, register_types
 from workers.app import app as celery
 
 if TYPE_CHECKING:

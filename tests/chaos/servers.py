@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from state_manager.local.embedded import postgres, valkey
-from state_manager.local.supervisor import kill_group, spawn
+from local.embedded import postgres, valkey
+from local.supervisor import kill_group, spawn
 from state_manager.store.migrate import migrate
 from tests.system import System
 from tests.waiting import until
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-    from state_manager.local.embedded import Server
+    from local.embedded import Server
 
 STOPPED_BY = {"postgres": signal.SIGINT, "valkey": signal.SIGTERM}
 """What ends each in good order at once: PostgreSQL's is its fast shutdown."""
@@ -38,7 +38,7 @@ class Killable:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it responses."""
         self._process = spawn(self._server.part, self._home)
         until(self._comes_up, what=f"{self._server.part.name} answers")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.processes import Process
 
 IN_THE_API = {Point.SUBMIT, Point.SUBMITTED}
-IN_BEAT = {Point.MENDED}
+IN_BEAT = {Point.REPAIRED}
 
 
 class Parts:

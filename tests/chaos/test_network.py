@@ -14,9 +14,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select
 
-from state_manager.store import fleet
+from state_manager.store import satellite_types
 from state_manager.store.engine import connect
-from state_manager.store.fleet import SatelliteType
+from state_manager.store.satellite_types import SatelliteType
 from state_manager.store.tables import executions, satellites
 from tests.chaos.load import ECHO, SLEEP, assert_nothing_is_lost, chain, fan, overlapping
 from tests.chaos.proxy import Faults, Proxy
@@ -162,7 +162,7 @@ def test_database_that_does_not_answer_until_leases_are_over_loses_nothing(net: 
 
 def test_redis_that_does_not_answer_keeps_no_client_waiting(postgres: str, template: str) -> None:
     with network(postgres, template) as net:
-        fleet.register_types(net.system.engine, [SatelliteType(uses, "satellites") for uses in (ECHO, SLEEP)])
+        satellite_types.register_types(net.system.engine, [SatelliteType(uses, "satellites") for uses in (ECHO, SLEEP)])
         net.redis.switch(Faults(black_hole=True))
         submitted, waits_s = [], []
         for _ in range(10):

@@ -22,7 +22,7 @@ def one(name: str, *dependencies: str) -> dict[str, Any]:
 
 def sent(database_uri: str, redis_uri: str, engine: Engine, *satellites: dict[str, Any]) -> Any:
     """Submit while no worker is there; return the messages, and the names of the satellites by id."""
-    from state_manager.store.fleet import SatelliteType, register_types  # noqa: PLC0415
+    from state_manager.store.satellite_types import SatelliteType, register_types  # noqa: PLC0415
 
     register_types(engine, [SatelliteType(ECHO, "satellites")])
     with System(database_uri, redis_uri) as system:

@@ -12,7 +12,7 @@ import pytest
 from api.app import create_app
 from api.live.connection import Closed
 from api.live.feed import Tally
-from api.live.following import Follower
+from api.live.follower import Follower
 from api.live.hub import Hub
 from api.services import of
 from state_manager.config import Settings

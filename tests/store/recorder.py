@@ -1,38 +1,53 @@
-"""A dispatcher that sends nothing: it remembers what the reconciler asked it to send."""
+"""A dispatcher and notifier that send nothing: they remember what they were asked to send."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+from state_manager.lifecycle import Lifecycle
+from state_manager.maintenance.step import Services
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from state_manager.store.recovery import Unsent
+    from sqlalchemy import Engine
+
+    from state_manager.notifications import Notifier
+    from state_manager.store.queueing import Unsent
 
 
 @dataclass
 class Recorder:
     sent: list[UUID] = field(default_factory=list)
-    handed_over: list[UUID] = field(default_factory=list)
-    announced: list[UUID] = field(default_factory=list)
+    enqueued: list[UUID] = field(default_factory=list)
+    notified: list[UUID] = field(default_factory=list)
     probed: list[tuple[str, datetime]] = field(default_factory=list)
 
-    def send_again(self, unsent: Sequence[Unsent]) -> None:
+    def send(self, unsent: Sequence[Unsent]) -> None:
         self.sent += [one.id for one in unsent]
 
-    def hand_over(self, execution_id: UUID) -> None:
-        self.handed_over.append(execution_id)
+    def enqueue_dispatch(self, execution_id: UUID) -> None:
+        self.enqueued.append(execution_id)
 
-    def announce(self, execution_id: UUID) -> None:
-        self.announced.append(execution_id)
+    def notify_watchers(self, execution_id: UUID, *, ended: bool = False) -> None:  # noqa: ARG002
+        self.notified.append(execution_id)
 
-    def probe(self, queue: str, sent_at: datetime) -> None:
+    def send_probe(self, queue: str, sent_at: datetime) -> None:
         self.probed.append((queue, sent_at))
 
 
 class BrokerAway(Recorder):
-    def send_again(self, unsent: Sequence[Unsent]) -> None:
+    def send(self, unsent: Sequence[Unsent]) -> None:
         raise OSError(f"nobody listens to {len(unsent)} messages")
+
+
+def services(engine: Engine, recorder: Recorder, max_concurrent: int) -> Services:
+    """Return what the reconciler's steps work with, all messages and notifications going to the recorder."""
+    return Services(engine, recorder, lifecycle(engine, recorder, max_concurrent))
+
+
+def lifecycle(engine: Engine, recorder: Recorder, max_concurrent: int) -> Lifecycle:
+    return Lifecycle(engine, recorder, cast("Notifier", recorder), max_concurrent)

@@ -9,8 +9,8 @@ import pytest
 
 from state_manager.errors import KeyReused
 from state_manager.graph import Limits
-from state_manager.store import executions, fleet
-from state_manager.store.fleet import Catalogue, SatelliteType
+from state_manager.store import executions, satellite_types
+from state_manager.store.satellite_types import SatelliteType, SatelliteTypeCache
 from state_manager.submission import Defaults
 from state_manager.submission import submit as submit_cluster
 from tests.factories import NOTHING, chain, front, satellites, submit
@@ -102,13 +102,13 @@ def test_submissions_without_a_key_are_never_the_same(engine: Engine) -> None:
 
 
 def test_key_that_comes_back_with_another_document_is_refused(engine: Engine) -> None:
-    fleet.register_types(engine, [SatelliteType(NOTHING, "satellites")])
+    satellite_types.register_types(engine, [SatelliteType(NOTHING, "satellites")])
     cluster = Cluster("test/cluster", satellites(front(1)))
 
     def submit_document(document: dict[str, object]) -> UUID:
         submitted = submit_cluster(
             engine,
-            Catalogue(engine),
+            SatelliteTypeCache(engine),
             cluster,
             document,
             idempotency_key="k",

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from state_manager.store import events, leases, satellites, transitions
-from state_manager.store.transitions import Room
+from state_manager.store.transitions import ClaimBudget
 from tests.factories import DIAMOND, Submitted, chain, front, map_reduce, submit
 from tests.store.attempts import (
     LEASE,
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from state_manager.store.transitions import Outcome, Settled
 
 
-def room(**fields: Any) -> Room:
-    """Room for ten satellites of a known kind, one millisecond each."""
-    plenty = {"kinds": {}, "room_ms": 10, "at_most": 100, "queues": ["satellites"], "lease_s": 15}
-    return Room(**{"token": uuid4(), "worker": WORKER, "name": "a worker", **plenty, **fields})
+def claim_budget(**fields: Any) -> ClaimBudget:
+    """ClaimBudget for ten satellites of a known kind, one millisecond each."""
+    plenty = {"durations_ms": {}, "time_ms": 10, "limit": 100, "queues": ["satellites"], "lease_s": 15}
+    return ClaimBudget(**{"token": uuid4(), "worker": WORKER, "name": "a worker", **plenty, **fields})
 
 
-def settle_and_claim(engine: Engine, where: Room, *outcomes: Outcome) -> Settled:
-    return transitions.settle(engine, outcomes, max_concurrent=MANY, room=where)
+def settle_and_claim(engine: Engine, where: ClaimBudget, *outcomes: Outcome) -> Settled:
+    return transitions.settle(engine, outcomes, max_concurrent=MANY, budget=where)
 
 
 def names(submitted: Submitted, ids: Any) -> list[str]:
@@ -62,7 +62,7 @@ def test_settle_claims_what_fits_and_calls_the_rest_ready(
 ) -> None:
     submitted, outcome, kind = split
 
-    settled = settle_and_claim(engine, room(kinds={kind: 2}), outcome)
+    settled = settle_and_claim(engine, claim_budget(durations_ms={kind: 2}), outcome)
 
     assert [one.name for one in settled.claimed] == ["map0", "map1", "map2", "map3", "map4"]
     assert len(settled.ready) == 15
@@ -73,9 +73,9 @@ def test_settle_claims_what_fits_and_calls_the_rest_ready(
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        pytest.param({"kinds": {}}, ["map0"], id="of an unknown kind it is the first alone"),
-        pytest.param({"room_ms": 0.1}, ["map0"], id="the first is claimed, however long it takes"),
-        pytest.param({"at_most": 3}, ["map0", "map1", "map2"], id="no more than may be written at once"),
+        pytest.param({"durations_ms": {}}, ["map0"], id="of an unknown kind it is the first alone"),
+        pytest.param({"time_ms": 0.1}, ["map0"], id="the first is claimed, however long it takes"),
+        pytest.param({"limit": 3}, ["map0", "map1", "map2"], id="no more than may be written at once"),
         pytest.param({"queues": ["special"]}, [], id="nothing of another's queue"),
     ],
 )
@@ -84,7 +84,7 @@ def test_room_says_what_fits(
 ) -> None:
     submitted, outcome, kind = split
 
-    settled = settle_and_claim(engine, room(**{"kinds": {kind: 1}, **fields}), outcome)
+    settled = settle_and_claim(engine, claim_budget(**{"durations_ms": {kind: 1}, **fields}), outcome)
 
     assert [one.name for one in settled.claimed] == expected
     assert len(settled.ready) == 20 - len(expected)
@@ -95,16 +95,16 @@ def test_chain_is_run_by_settles_alone(engine: Engine) -> None:
     submitted = submit(engine, chain(5))
     (attempt,) = claim(engine, submitted, "s0")
     for _ in range(4):
-        (attempt,) = settle_and_claim(engine, room(), completed(attempt)).claimed
+        (attempt,) = settle_and_claim(engine, claim_budget(), completed(attempt)).claimed
 
-    assert settle_and_claim(engine, room(), completed(attempt)).ended == "completed"
+    assert settle_and_claim(engine, claim_budget(), completed(attempt)).ended == "completed"
     assert_sound(engine, submitted.execution_id)
 
 
 def test_settle_that_is_sent_again_finds_what_it_claimed(engine: Engine) -> None:
     submitted = submit(engine, DIAMOND)
     (attempt,) = claim(engine, submitted, "a")
-    where = room(kinds={attempt.identifier: 1})
+    where = claim_budget(durations_ms={attempt.identifier: 1})
 
     first = settle_and_claim(engine, where, completed(attempt))
     again = settle_and_claim(engine, where, completed(attempt))
@@ -118,7 +118,7 @@ def test_failure_with_another_attempt_at_once_goes_to_whoever_is_free(engine: En
     submitted = submit(engine, front(1), max_attempts=2)
     (attempt,) = claim(engine, submitted, "s0")
 
-    settled = settle_and_claim(engine, room(), failed_for_now(attempt, 0))
+    settled = settle_and_claim(engine, claim_budget(), failed_for_now(attempt, 0))
 
     assert (settled.ready, settled.claimed) == ((submitted["s0"],), ())
     assert_sound(engine, submitted.execution_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text, update
 
-from state_manager.reconciler import lost_outcome
+from state_manager.lifecycle import lost_outcome
 from state_manager.retry import RetryPolicy
 from state_manager.store import events, leases, satellites
 from state_manager.store.tables import satellites as table

@@ -9,8 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import select, text
 
 from state_manager.states import ExecutionStatus
-from state_manager.store import executions, fleet, leases
-from state_manager.store.tables import workers
+from state_manager.store import executions, leases, tables, workers
 from tests.factories import chain, front, report_worker, submit
 from tests.store.attempts import LEASE, WORKER, claim, completed, failed_for_now, rows, settle
 from tests.store.invariants import assert_sound
@@ -45,7 +44,7 @@ def lease_ends(engine: Engine, submitted: Submitted) -> dict[str, datetime | Non
 
 def registered(engine: Engine) -> set[UUID]:
     with engine.connect() as connection:
-        return set(connection.execute(select(workers.c.id)).scalars())
+        return set(connection.execute(select(tables.workers.c.id)).scalars())
 
 
 def test_renewal_prolongs_what_is_held_and_nothing_else(engine: Engine) -> None:
@@ -60,10 +59,10 @@ def test_renewal_says_that_its_worker_is_there(engine: Engine) -> None:
     report_worker(engine, WORKER, "a worker", ["satellites"])
     assert renew(engine, [], now=NOON) == set()
     with engine.connect() as connection:
-        assert connection.execute(select(workers.c.renewed_at)).scalar_one() == NOON
-    assert fleet.live_workers(engine, timedelta(days=1)) == []
+        assert connection.execute(select(tables.workers.c.renewed_at)).scalar_one() == NOON
+    assert workers.live_workers(engine, timedelta(days=1)) == []
     renew(engine, [])
-    assert [one["id"] for one in fleet.live_workers(engine, timedelta(days=1))] == [WORKER]
+    assert [one["id"] for one in workers.live_workers(engine, timedelta(days=1))] == [WORKER]
 
 
 def test_renewal_names_what_was_taken_away(engine: Engine) -> None:
@@ -107,7 +106,7 @@ def test_overdue_are_those_whose_lease_is_over(engine: Engine) -> None:
     claim(engine, submitted, "s3", now=NOON + timedelta(seconds=1))
     assert list(leases.overdue(engine, 10, NOON + LEASE - timedelta(microseconds=1))) == []
     found = leases.overdue(engine, 10, NOON + LEASE)
-    assert {row["id"] for row in found} == {submitted[name] for name in ("s0", "s1", "s2")}
+    assert {row.id for row in found} == {submitted[name] for name in ("s0", "s1", "s2")}
     assert len(leases.overdue(engine, 2, NOON + LEASE)) == 2
     assert len(leases.overdue(engine, 10)) == 4
 
@@ -118,8 +117,8 @@ def test_workers_hold_what_they_claimed_until_it_is_settled(engine: Engine) -> N
     claim(engine, submitted, "s2", worker=ANOTHER)
     settle(engine, completed(done))
     (held,) = leases.held_by(engine, [WORKER])
-    assert (held["id"], held["execution_id"], held["attempt"]) == (submitted["s1"], submitted.execution_id, 1)
-    assert {row["id"] for row in leases.held_by(engine, [WORKER, ANOTHER])} == {submitted["s1"], submitted["s2"]}
+    assert (held.id, held.execution_id, held.attempt) == (submitted["s1"], submitted.execution_id, 1)
+    assert {row.id for row in leases.held_by(engine, [WORKER, ANOTHER])} == {submitted["s1"], submitted["s2"]}
     assert list(leases.held_by(engine, [])) == []
 
 
@@ -166,7 +165,7 @@ def test_child_is_found_by_its_parent_and_its_pid(engine: Engine, database_uri: 
 def test_lost_workers_are_struck_off(engine: Engine, database_uri: str) -> None:
     gone = lost_worker(engine, database_uri)
     report_worker(engine, WORKER, "a worker", ["satellites"])
-    leases.strike_off(engine, {gone})
+    leases.deregister(engine, {gone})
     assert registered(engine) == {WORKER}
     assert leases.silent_sessions(engine) == set()
 
@@ -183,5 +182,5 @@ def test_worker_that_is_silent_for_long_is_struck_off_unless_its_loss_is_still_t
     claim(engine, submitted, "s1", worker=pooled)
     for worker in (idle, holding, pooled):
         renew(engine, [], worker=worker, now=NOON)
-    leases.strike_off_silent(engine, timedelta(minutes=10))
+    leases.deregister_silent(engine, timedelta(minutes=10))
     assert registered(engine) == {holding, present}

@@ -10,15 +10,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
-from state_manager import reconciler
-from state_manager.reconciler import Reconciler
+from state_manager.maintenance import expired_leases, lost_workers
 from state_manager.retry import RetryPolicy
 from state_manager.store import leases
 from state_manager.store.tables import satellites, workers
 from tests.factories import front, submit
 from tests.store.attempts import MANY, claim, completed, rows, settle, statuses
 from tests.store.invariants import assert_sound
-from tests.store.recorder import Recorder
+from tests.store.recorder import Recorder, services
 from tests.store.sessions import break_off, lost_worker, register, session
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Clock:
     waits: int = 0
 
     def sleep(self, seconds: float) -> None:
-        assert seconds == reconciler.BETWEEN_LOOKS_S
+        assert seconds == lost_workers.BETWEEN_LOOKS_S
         self.waits += 1
         self.meanwhile()
 
@@ -46,7 +45,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(reconciler, "time", clock)
+    monkeypatch.setattr(lost_workers, "time", clock)
     monkeypatch.setattr(leases, "GRACE_AFTER_START", timedelta(0))
     return clock
 
@@ -58,7 +57,7 @@ def registered(engine: Engine) -> set[UUID]:
 
 def expire_lost_workers(engine: Engine) -> tuple[int, Recorder]:
     recorder = Recorder()
-    return Reconciler(engine, recorder, MANY).expire_lost_workers(), recorder
+    return lost_workers.run_once(services(engine, recorder, MANY)), recorder
 
 
 def test_worker_that_is_missing_at_two_looks_loses_what_it_holds(
@@ -136,12 +135,12 @@ def test_nobody_is_lost_shortly_after_a_start_of_postgresql(
     claim(engine, submitted, "s0", worker=lost_worker(engine, database_uri))
     claim(engine, submitted, "s1", now=LONG_AGO)
     recorder = Recorder()
-    one = Reconciler(engine, recorder, MANY)
+    one = services(engine, recorder, MANY)
     monkeypatch.setattr(leases, "GRACE_AFTER_START", timedelta(days=1))
-    assert (one.expire_lost_workers(), one.expire_leases(), clock.waits) == (0, 0, 0)
+    assert (lost_workers.run_once(one), expired_leases.run_once(one), clock.waits) == (0, 0, 0)
     assert set(statuses(engine, submitted).values()) == {"running"}
     monkeypatch.setattr(leases, "GRACE_AFTER_START", timedelta(0))
-    assert (one.expire_lost_workers(), one.expire_leases(), clock.waits) == (1, 1, 1)
+    assert (lost_workers.run_once(one), expired_leases.run_once(one), clock.waits) == (1, 1, 1)
 
 
 def test_start_of_postgresql_between_the_looks_gives_everyone_grace(
@@ -164,8 +163,8 @@ def test_worker_without_a_session_on_record_is_lost_with_its_leases_alone(
     claim(engine, submitted, "s0", worker=WORKER, now=LONG_AGO)
     claim(engine, submitted, "s1", worker=WORKER)
     recorder = Recorder()
-    one = Reconciler(engine, recorder, MANY)
-    assert (one.expire_lost_workers(), one.expire_leases()) == (0, 1)
+    one = services(engine, recorder, MANY)
+    assert (lost_workers.run_once(one), expired_leases.run_once(one)) == (0, 1)
     assert recorder.sent == [submitted["s0"]]
 
 
@@ -177,7 +176,7 @@ def test_satellite_that_was_killed_past_its_time_waits_as_its_policy_says(
     with engine.connect() as connection:
         connection.execute(update(satellites).values(timeout_s=30, retry_policy=policy))
     claim(engine, submitted, "s0", worker=lost_worker(engine, database_uri), now=LONG_AGO)
-    assert expire_lost_workers(engine) == (1, Recorder(announced=[submitted.execution_id]))
+    assert expire_lost_workers(engine) == (1, Recorder(notified=[submitted.execution_id]))
     row = rows(engine, submitted)["s0"]
     assert (row["status"], row["error_kind"], row["queued_at"]) == ("pending", "timeout", None)
     assert row["not_before"] > datetime.now(UTC) + timedelta(seconds=30)

@@ -9,13 +9,22 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from state_manager.reconciler import Reconciler
+from state_manager.maintenance import (
+    admission as admission_step,
+)
+from state_manager.maintenance import (
+    due_attempts,
+    expired_leases,
+    late_executions,
+    lost_messages,
+    lost_workers,
+)
 from state_manager.states import ExecutionStatus
-from state_manager.store import events, executions, leases, recovery, satellites, transitions
+from state_manager.store import events, executions, leases, queueing, satellites, transitions
 from state_manager.store.executions import Filter
 from tests.factories import DIAMOND, Submitted, submit
 from tests.store.attempts import MANY, claim, completed, failed, settle
-from tests.store.recorder import Recorder
+from tests.store.recorder import Recorder, services
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,19 +122,19 @@ def test_transitions_read_no_table_whole(engine: Engine, name: str) -> None:
 def looks(submitted: Submitted) -> dict[str, Callable[[Engine], object]]:
     return {
         "ready": lambda engine: satellites.ready(engine, submitted.execution_id),
-        "unsent": lambda engine: recovery.unsent(engine, list(submitted.ids.values())),
+        "unsent": lambda engine: queueing.unsent(engine, list(submitted.ids.values())),
         "a satellite": lambda engine: satellites.get(engine, submitted["a"]),
         "an execution": lambda engine: executions.get(engine, submitted.execution_id),
         "a list": lambda engine: executions.find(engine, Filter(project="test", limit=5)),
         "events": lambda engine: events.read(engine, submitted.execution_id, after=3, limit=5),
         "held by a lost worker": lambda engine: leases.held_by(engine, [uuid4()]),
-        "lost messages": lambda engine: recovery.send_again(engine, "satellites", datetime.now(UTC), 10),
-        "lost workers": lambda engine: Reconciler(engine, Recorder(), MANY).expire_lost_workers(),
-        "leases that are over": lambda engine: Reconciler(engine, Recorder(), MANY).expire_leases(),
-        "waits that are over": lambda engine: Reconciler(engine, Recorder(), MANY).fire_due(),
-        "late executions": lambda engine: Reconciler(engine, Recorder(), MANY).stop_late_executions(),
-        "admission": lambda engine: Reconciler(engine, Recorder(), MANY).repair_admission(),
-        "probes": lambda engine: Reconciler(engine, Recorder(), MANY).send_probes(),
+        "lost messages": lambda engine: queueing.take_lost_messages(engine, "satellites", datetime.now(UTC), 10),
+        "lost workers": lambda engine: lost_workers.run_once(services(engine, Recorder(), MANY)),
+        "leases that are over": lambda engine: expired_leases.run_once(services(engine, Recorder(), MANY)),
+        "waits that are over": lambda engine: due_attempts.run_once(services(engine, Recorder(), MANY)),
+        "late executions": lambda engine: late_executions.run_once(services(engine, Recorder(), MANY)),
+        "admission": lambda engine: admission_step.run_once(services(engine, Recorder(), MANY)),
+        "probes": lambda engine: lost_messages.run_once(services(engine, Recorder(), MANY)),
     }
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import update
 
-from state_manager.store import fleet, recovery
-from state_manager.store.fleet import SatelliteType
+from state_manager.store import probes, satellite_types
+from state_manager.store.satellite_types import SatelliteType
 from state_manager.store.tables import satellites
 from tests.factories import chain, front, submit
 from tests.store.attempts import claim
@@ -28,19 +28,19 @@ def seconds(number: float) -> timedelta:
 
 def due(engine: Engine, now: datetime) -> list[str]:
     """Answer the queues that are probed now, and hold that the probe is of this moment."""
-    probes = recovery.due_probes(engine, now)
-    assert {sent_at for _, sent_at in probes} <= {now}
-    return sorted(queue for queue, _ in probes)
+    found = probes.due_probes(engine, now)
+    assert {sent_at for _, sent_at in found} <= {now}
+    return sorted(queue for queue, _ in found)
 
 
 def known_queues(engine: Engine, *queues: str) -> None:
-    fleet.register_types(engine, [SatelliteType(f"satellite/test/{queue}", queue) for queue in queues])
+    satellite_types.register_types(engine, [SatelliteType(f"satellite/test/{queue}", queue) for queue in queues])
 
 
 def answered_at_noon(engine: Engine) -> None:
     """Send a first probe through the queue at noon, and let it come out."""
     assert due(engine, NOON) == [QUEUE]
-    recovery.answer_probe(engine, QUEUE)
+    probes.answer_probe(engine, QUEUE)
 
 
 def test_no_queue_no_probe(engine: Engine) -> None:
@@ -103,7 +103,7 @@ def test_any_probe_that_comes_out_is_good(engine: Engine) -> None:
     submit(engine, front(1), now=NOON - seconds(60))
     for at_s in (0, 3, 8, 17):
         assert due(engine, NOON + seconds(at_s)) == [QUEUE]
-    recovery.answer_probe(engine, QUEUE)
+    probes.answer_probe(engine, QUEUE)
     assert due(engine, NOON + seconds(18)) == [QUEUE]
     assert due(engine, NOON + seconds(20)) == []
     assert due(engine, NOON + seconds(20) + MOMENT) == [QUEUE]
@@ -116,7 +116,7 @@ def test_queues_are_probed_each_by_itself(engine: Engine) -> None:
             this = satellites.c.id == submitted[name]
             connection.execute(update(satellites).where(this).values(queue=f"q{at % 3}"))
     assert due(engine, NOON) == ["q0", "q1", "q2"]
-    recovery.answer_probe(engine, "q1")
+    probes.answer_probe(engine, "q1")
     assert due(engine, NOON + seconds(1)) == ["q1"]
     assert due(engine, NOON + seconds(2.5)) == ["q0", "q2"]
 

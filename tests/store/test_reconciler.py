@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from state_manager import reconciler
-from state_manager.reconciler import Reconciler
+from state_manager.maintenance import admission as admission_step
+from state_manager.maintenance import due_attempts, expired_leases, late_executions, lost_workers
+from state_manager.maintenance.reconciler import Reconciler
 from state_manager.states import ExecutionStatus
-from state_manager.store import leases, recovery
+from state_manager.store import leases, probes, queueing
 from tests.factories import chain, front, submit
 from tests.store.attempts import MANY, claim, complete, execution, failed_for_now, settle, statuses
 from tests.store.invariants import assert_admission_is_right, assert_sound
-from tests.store.recorder import BrokerAway, Recorder
+from tests.store.recorder import BrokerAway, Recorder, lifecycle, services
 from tests.store.sessions import lost_worker
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ EVER_S = 1e9
 def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hold that PostgreSQL has been up for long, and let the second look follow the first at once."""
     monkeypatch.setattr(leases, "GRACE_AFTER_START", timedelta(0))
-    monkeypatch.setattr(reconciler, "BETWEEN_LOOKS_S", 0)
+    monkeypatch.setattr(lost_workers, "BETWEEN_LOOKS_S", 0)
 
 
 def overdue(engine: Engine, width: int = 1, *, max_attempts: int = 2) -> Submitted:
@@ -91,21 +92,21 @@ def assert_mended(engine: Engine, broken: Mapping[str, Submitted]) -> None:
 def test_round_finds_nothing_where_all_is_well(engine: Engine) -> None:
     complete(engine, submit(engine, front(1)), "s0")
     recorder = Recorder()
-    assert +Reconciler(engine, recorder, MANY).run_once() == Counter()
+    assert +Reconciler(services(engine, recorder, MANY)).run_once() == Counter()
     assert recorder == Recorder()
 
 
 def test_round_mends_each_kind_and_the_next_finds_nothing(engine: Engine, database_uri: str) -> None:
     broken = everything(engine, database_uri)
     recorder = Recorder()
-    found = Reconciler(engine, recorder, MANY).run_once()
+    found = Reconciler(services(engine, recorder, MANY)).run_once()
     assert +found == dict.fromkeys(["lost", "overdue", "due", "timed_out", "probed"], 1)
     assert set(recorder.sent) == {broken[what]["s0"] for what in ("lost", "overdue", "due")}
     assert [queue for queue, _ in recorder.probed] == ["satellites"]
-    assert recorder.handed_over == [broken["waiting"].execution_id]
+    assert recorder.enqueued == [broken["waiting"].execution_id]
     assert_mended(engine, broken)
     again = Recorder()
-    assert +Reconciler(engine, again, MANY).run_once() == Counter()
+    assert +Reconciler(services(engine, again, MANY)).run_once() == Counter()
     assert again == Recorder()
 
 
@@ -115,14 +116,14 @@ def test_two_rounds_at_once_mend_each_thing_once(engine: Engine, database_uri: s
 
     def run(recorder: Recorder) -> Counter[str]:
         start.wait()
-        return Reconciler(engine, recorder, MANY).run_once()
+        return Reconciler(services(engine, recorder, MANY)).run_once()
 
     with ThreadPoolExecutor() as threads:
         rounds = list(threads.map(run, recorders))
     sent = Counter(one for recorder in recorders for one in recorder.sent)
     assert sent == Counter(one[what]["s0"] for one in broken for what in ("lost", "overdue", "due"))
-    handed_over = Counter(one for recorder in recorders for one in recorder.handed_over)
-    assert handed_over == Counter(one["waiting"].execution_id for one in broken)
+    enqueued = Counter(one for recorder in recorders for one in recorder.enqueued)
+    assert enqueued == Counter(one["waiting"].execution_id for one in broken)
     found = rounds[0] + rounds[1]
     assert [found[what] for what in ("lost", "overdue", "due", "probed")] == [3, 3, 3, 1]
     for one in broken:
@@ -130,13 +131,14 @@ def test_two_rounds_at_once_mend_each_thing_once(engine: Engine, database_uri: s
 
 
 def test_rounds_are_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconciler, "BATCH", 2)
+    for step in (expired_leases, due_attempts, late_executions):
+        monkeypatch.setattr(step, "BATCH_SIZE", 2)
     overdue(engine, 5)
     due(engine, 3)
     for _ in range(3):
         late(engine)
     recorder = Recorder()
-    rounds = [Reconciler(engine, recorder, MANY).run_once() for _ in range(4)]
+    rounds = [Reconciler(services(engine, recorder, MANY)).run_once() for _ in range(4)]
     assert [one["overdue"] for one in rounds] == [2, 2, 1, 0]
     assert [one["due"] for one in rounds] == [2, 1, 0, 0]
     assert [one["timed_out"] for one in rounds] == [2, 1, 0, 0]
@@ -145,7 +147,7 @@ def test_rounds_are_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_lost_attempts_of_many_executions_fall_to_each_of_them(engine: Engine) -> None:
     submitted = [overdue(engine, width, max_attempts=1) for width in (1, 3, 2)]
-    assert Reconciler(engine, Recorder(), MANY).expire_leases() == 6
+    assert expired_leases.run_once(services(engine, Recorder(), MANY)) == 6
     for one in submitted:
         assert execution(engine, one)["status"] == "failed"
         assert_sound(engine, one.execution_id)
@@ -156,47 +158,47 @@ def test_loss_that_ends_an_execution_lets_the_next_be_sent(engine: Engine) -> No
     lost = overdue(engine, max_attempts=1)
     waiting = submit(engine, front(1), max_concurrent=1)
     recorder = Recorder()
-    Reconciler(engine, recorder, 1).expire_leases()
-    assert recorder == Recorder(announced=[lost.execution_id, waiting.execution_id], handed_over=[waiting.execution_id])
+    expired_leases.run_once(services(engine, recorder, 1))
+    assert recorder == Recorder(notified=[lost.execution_id, waiting.execution_id], enqueued=[waiting.execution_id])
 
 
 def test_execution_past_its_time_makes_room_for_the_next(engine: Engine) -> None:
     timed_out = late(engine)
     waiting = submit(engine, front(1), max_concurrent=1)
     recorder = Recorder()
-    assert Reconciler(engine, recorder, 1).stop_late_executions() == 1
+    assert late_executions.run_once(services(engine, recorder, 1)) == 1
     row = execution(engine, timed_out)
     assert (row["status"], row["error"]) == (
         "failed",
         "the execution did not finish within its timeout of 90 s",
     )
-    assert recorder.handed_over == [waiting.execution_id]
-    assert Reconciler(engine, recorder, 1).stop_late_executions() == 0
+    assert recorder.enqueued == [waiting.execution_id]
+    assert late_executions.run_once(services(engine, recorder, 1)) == 0
     assert execution(engine, waiting)["status"] == "running"
 
 
 def test_executions_that_wait_beside_empty_room_are_sent(engine: Engine) -> None:
     waiting = [submit(engine, front(1), max_concurrent=0) for _ in range(3)]
     recorder = Recorder()
-    assert Reconciler(engine, recorder, 2).repair_admission() == 2
-    assert recorder.handed_over == [one.execution_id for one in waiting[:2]]
-    assert Reconciler(engine, recorder, 2).repair_admission() == 0
+    assert admission_step.run_once(services(engine, recorder, 2)) == 2
+    assert recorder.enqueued == [one.execution_id for one in waiting[:2]]
+    assert admission_step.run_once(services(engine, recorder, 2)) == 0
     assert_admission_is_right(engine)
 
 
 def test_stop_by_a_client_lets_the_next_be_sent(engine: Engine) -> None:
     running, waiting = (submit(engine, front(1), max_concurrent=1) for _ in range(2))
     recorder = Recorder()
-    assert Reconciler(engine, recorder, 1).stop(running.execution_id, ExecutionStatus.CANCELLED).stopped
-    assert recorder.handed_over == [waiting.execution_id]
+    assert lifecycle(engine, recorder, 1).stop(running.execution_id, ExecutionStatus.CANCELLED).stopped
+    assert recorder.enqueued == [waiting.execution_id]
 
 
 def test_what_a_round_could_not_send_is_left_for_a_probe(engine: Engine) -> None:
     submitted = due(engine)
     with pytest.raises(OSError, match="nobody listens to 1 message"):
-        Reconciler(engine, BrokerAway(), MANY).fire_due()
+        due_attempts.run_once(services(engine, BrokerAway(), MANY))
     assert statuses(engine, submitted) == {"s0": "pending"}
     recorder, later = Recorder(), datetime.now(UTC) + timedelta(seconds=1)
-    assert [queue for queue, _ in recovery.due_probes(engine, later)] == ["satellites"]
-    assert [one.id for one in recovery.send_again(engine, "satellites", later, 10)] == [submitted["s0"]]
-    assert Reconciler(engine, recorder, MANY).fire_due() == 0
+    assert [queue for queue, _ in probes.due_probes(engine, later)] == ["satellites"]
+    assert [one.id for one in queueing.take_lost_messages(engine, "satellites", later, 10)] == [submitted["s0"]]
+    assert due_attempts.run_once(services(engine, recorder, MANY)) == 0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from local.system import environment
 from state_manager.config import Settings
-from state_manager.local.system import environment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from workers import interrupts
-from workers.interrupts import Interrupted, Interruptible, Reason, interruptible
+from workers.attempt import interrupts
+from workers.attempt.interrupts import Interrupted, Interruptible, Reason, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from state_manager.local.supervisor import FIRST_DELAY_S, REST_S, Part, Supervisor, kill_group, marked, spawn, sweep
+from local.supervisor import FIRST_DELAY_S, REST_S, Part, Supervisor, kill_group, marked, spawn, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ time.sleep(600)
 
 RUN_ONE = """
 import os, pathlib, sys
-from state_manager.local.supervisor import Part, Supervisor
+from local.supervisor import Part, Supervisor
 home = pathlib.Path(sys.argv[1])
 supervisor = Supervisor(home, print)
 supervisor.start(Part(name="x", command=[sys.executable, "-c", sys.argv[2]], environ=os.environ, log=home / "log"))

@@ -43,6 +43,6 @@ def _forget() -> None:
     """Let go of settings and connections, so that they are made anew when next used."""
     pools.reset()
     app._after_fork()
-    process._here.clear()
+    process._current.clear()
     settings.cache_clear()
     registry.discover.cache_clear()

@@ -14,9 +14,9 @@ from uuid_utils.compat import uuid7
 
 from tests import factories
 from tests.factories import DIAMOND, chain, fan_in, front, map_reduce, shape
-from workers import canvas
 from workers.app import RUN_SATELLITE
-from workers.canvas import LINKS_A_MESSAGE, Fork, Run, compile_canvas, plan
+from workers.dispatch import canvas
+from workers.dispatch.canvas import LINKS_A_MESSAGE, Fork, Run, compile_canvas, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

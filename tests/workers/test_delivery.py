@@ -13,7 +13,8 @@ from state_manager.store import satellites
 from tests import factories
 from tests.store.attempts import execution, rows, statuses
 from tests.store.invariants import assert_sound
-from workers import canvas, dispatch
+from workers.dispatch import canvas, dispatcher
+from workers.process import current_process
 
 if TYPE_CHECKING:
     from random import Random
@@ -36,7 +37,7 @@ class Delivery:
         self.fresh: list[Message] = []
         self.delivered: list[Message] = []
         self._sent: set[str] = set()
-        dispatch.start(submitted.execution_id, submitted.nodes)
+        current_process().dispatcher.dispatch_new(submitted.execution_id, submitted.nodes)
         self._look()
 
     def deliver(self, at: int) -> None:
@@ -127,7 +128,7 @@ def test_each_satellite_runs_once_and_without_a_level_barrier(
         pytest.param(factories.chain(120), id="a chain of several messages"),
         pytest.param(factories.map_reduce(20), id="a map-reduce"),
         pytest.param(factories.map_reduce(60), id="a map-reduce over the budget"),
-        pytest.param(factories.fan_in(dispatch.WIDE_FRONT + 1), id="a front that a worker sends"),
+        pytest.param(factories.fan_in(dispatcher.WIDE_FRONT + 1), id="a front that a worker sends"),
         pytest.param(factories.complete_layers(4, 5), id="layers that wait for all of the layer before"),
     ],
 )

@@ -35,17 +35,17 @@ BEGIN
     END IF;
     v_now := coalesce(p_now, clock_timestamp());
     SELECT * INTO v_claimed, v_seq
-    FROM take(v_execution.id, p_satellites, v_execution.seq, p_token, p_worker, p_name, p_lease, v_now);
+    FROM claim_ready(v_execution.id, p_satellites, v_execution.seq, p_token, p_worker, p_name, p_lease, v_now);
     IF v_seq = v_execution.seq THEN
-        RETURN taken_by(p_worker, p_token);
+        RETURN claimed_by(p_worker, p_token);
     END IF;
     UPDATE executions SET seq = v_seq, updated_at = v_now WHERE id = v_execution.id;
     RETURN v_claimed;
 END
 $$;
 
--- take: claim for a caller that holds the execution's row, knows that it runs, and writes `seq` back to it.
-CREATE OR REPLACE FUNCTION take(
+-- claim_ready: claim for a caller that holds the execution's row, knows that it runs, and writes `seq` back to it.
+CREATE OR REPLACE FUNCTION claim_ready(
     p_execution uuid, p_satellites uuid[], p_seq bigint, p_token uuid, p_worker uuid, p_name text, p_lease interval,
     p_now timestamptz, OUT claimed json, OUT seq bigint
 )
@@ -59,7 +59,7 @@ BEGIN
         WHERE s.id = ANY (p_satellites) AND s.execution_id = p_execution
           AND s.queued_at IS NOT NULL AND NOT (s.alone AND cardinality(p_satellites) > 1)
         RETURNING s.*
-    ), told AS (
+    ), logged AS (
         INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
         SELECT p_execution, p_seq + row_number() OVER (ORDER BY t.ordinal), t.id, 'started', 'running', p_now,
                json_build_object('attempt', t.attempt, 'worker', p_name)
@@ -69,8 +69,8 @@ BEGIN
 END
 $$;
 
--- taken_by: what a call with this token has claimed, and its worker has not settled.
-CREATE OR REPLACE FUNCTION taken_by(p_worker uuid, p_token uuid) RETURNS json
+-- claimed_by: what a call with this token has claimed, and its worker has not settled.
+CREATE OR REPLACE FUNCTION claimed_by(p_worker uuid, p_token uuid) RETURNS json
 LANGUAGE sql STABLE AS $$
     SELECT coalesce(json_agg(as_attempt(s) ORDER BY s.ordinal), '[]')
     FROM satellites s WHERE s.worker = p_worker AND s.status = 'running' AND s.claim = p_token
@@ -100,7 +100,7 @@ BEGIN
         FROM unnest(p_satellites, p_claims) AS held(id, claim)
         WHERE s.id = held.id AND s.execution_id = v_execution.id AND s.status = 'running' AND s.claim = held.claim
         RETURNING s.id, s.ordinal, s.attempt
-    ), told AS (
+    ), logged AS (
         INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
         SELECT v_execution.id, v_execution.seq + row_number() OVER (ORDER BY r.ordinal), r.id, 'released', 'pending',
                v_now, json_build_object('attempt', r.attempt + 1)

@@ -72,7 +72,7 @@ BEGIN
             dispatches = s.dispatches + 1, queued_at = CASE WHEN s.unmet = 0 THEN v_now END
         WHERE s.id = ANY (revived)
         RETURNING s.id, s.ordinal, s.unmet
-    ), told AS (
+    ), logged AS (
         INSERT INTO events (execution_id, seq, satellite_id, kind, status, at)
         SELECT p_execution, v_seq + 1 + row_number() OVER (ORDER BY b.ordinal), b.id, 'retried', 'pending', v_now
         FROM back b

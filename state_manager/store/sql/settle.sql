@@ -3,11 +3,11 @@
 --   ready     the satellites that may start because of it
 --   ended     the execution's final status, if this call ended it
 --   admitted  the executions that were let in because of that
---   claimed   what its worker goes on with: those of the ready that `satisfy` claimed, as they fit `p_room`
+--   claimed   what its worker goes on with: those of the ready that `decrement_unmet` claimed, as they fit `p_budget`
 -- A failure that says `retry_after_s`, with attempts left, puts its satellite back to wait for the next one.
 -- An outcome whose token is not the row's belongs to an attempt that was taken away: it changes nothing.
 CREATE OR REPLACE FUNCTION settle(
-    p_outcomes json, p_max_concurrent int, p_room json DEFAULT NULL, p_now timestamptz DEFAULT NULL,
+    p_outcomes json, p_max_concurrent int, p_budget json DEFAULT NULL, p_now timestamptz DEFAULT NULL,
     OUT landed uuid[], OUT ready uuid[], OUT ended execution_status, OUT admitted uuid[], OUT claimed json
 )
 LANGUAGE plpgsql
@@ -61,7 +61,7 @@ BEGIN
         WHERE s.id = o.id
         RETURNING s.id, s.ordinal, s.status, s.attempt, s.error, s.error_kind, s.traceback, s.not_before, s.queued_at,
                   s.start_time, s.end_time
-    ), told AS (
+    ), logged AS (
         INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
         SELECT v_execution.id, v_execution.seq + row_number() OVER (ORDER BY r.ordinal), r.id,
                CASE r.status WHEN 'pending' THEN 'retrying' ELSE r.status::text END, r.status::text, v_now,
@@ -86,10 +86,10 @@ BEGIN
 
     IF v_failed <> '{}' THEN
         SELECT * INTO v_execution.seq, v_skipped, v_cancelled
-        FROM give_up(v_execution.id, v_execution.failure_policy, v_execution.seq, v_failed, v_now);
+        FROM skip_descendants(v_execution.id, v_execution.failure_policy, v_execution.seq, v_failed, v_now);
     END IF;
-    SELECT v_again || s.ready, s.claimed, s.seq INTO ready, claimed, v_execution.seq FROM satisfy(
-        v_execution.id, v_completed, v_failed || v_skipped || v_cancelled, v_execution.seq, p_room, v_now
+    SELECT v_again || s.ready, s.claimed, s.seq INTO ready, claimed, v_execution.seq FROM decrement_unmet(
+        v_execution.id, v_completed, v_failed || v_skipped || v_cancelled, v_execution.seq, p_budget, v_now
     ) AS s;
     IF cardinality(landed) < json_array_length(p_outcomes) THEN
         -- A token that is still in a row which no longer runs: its outcome was recorded, the answer was lost.
@@ -99,8 +99,8 @@ BEGIN
         WHERE s.claim = o.claim AND s.status <> 'running' AND s.id <> ALL (landed);
         SELECT landed || v_repeated, ready || v_again || array_agg(f.id) INTO landed, ready
         FROM ready_behind(v_repeated) AS f(id);
-        IF landed = v_repeated AND p_room IS NOT NULL THEN
-            claimed := taken_by((p_room ->> 'worker')::uuid, (p_room ->> 'token')::uuid);
+        IF landed = v_repeated AND p_budget IS NOT NULL THEN
+            claimed := claimed_by((p_budget ->> 'worker')::uuid, (p_budget ->> 'token')::uuid);
         END IF;
     END IF;
 
@@ -113,9 +113,9 @@ BEGIN
 END
 $$;
 
--- give_up: what can no longer run after `p_failed` is skipped; under fail_fast everything unstarted is,
+-- skip_descendants: what can no longer run after `p_failed` is skipped; under fail_fast everything unstarted is,
 -- and what runs is cancelled. The caller holds the execution's row.
-CREATE OR REPLACE FUNCTION give_up(
+CREATE OR REPLACE FUNCTION skip_descendants(
     p_execution uuid, p_policy failure_policy, p_seq bigint, p_failed uuid[], p_now timestamptz,
     OUT seq bigint, OUT skipped uuid[], OUT cancelled uuid[]
 )
@@ -131,7 +131,7 @@ BEGIN
         FROM lost JOIN satellites f ON f.id = lost.id
         CROSS JOIN unnest(f.dependents) AS behind(id) JOIN satellites d ON d.id = behind.id
         WHERE d.status = 'pending' AND d.run_when = 'all_success'
-    ), given_up AS (
+    ), skipped_now AS (
         UPDATE satellites s
         SET status = CASE WHEN s.status = 'running' THEN 'cancelled' ELSE 'skipped' END::satellite_status,
             reason = CASE WHEN s.status = 'running' THEN NULL
@@ -140,43 +140,43 @@ BEGIN
         WHERE s.execution_id = p_execution
           AND (s.id IN (SELECT id FROM lost) OR p_policy = 'fail_fast' AND s.status IN ('pending', 'running'))
         RETURNING s.id, s.ordinal, s.status, s.reason
-    ), told AS (
+    ), logged AS (
         INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
         SELECT p_execution, p_seq + row_number() OVER (ORDER BY g.ordinal), g.id,
                g.status::text, g.status::text, p_now,
                CASE WHEN g.reason IS NOT NULL THEN json_build_object('reason', g.reason) END
-        FROM given_up g
+        FROM skipped_now g
     )
     SELECT p_seq + count(*), coalesce(array_agg(g.id) FILTER (WHERE g.status = 'skipped'), '{}'),
            coalesce(array_agg(g.id) FILTER (WHERE g.status = 'cancelled'), '{}')
-    INTO seq, skipped, cancelled FROM given_up g;
+    INTO seq, skipped, cancelled FROM skipped_now g;
     IF cancelled <> '{}' THEN
         PERFORM pg_notify('interrupt', p_execution::text);
     END IF;
 END
 $$;
 
--- satisfy: lower `unmet` behind satellites that ended, whatever the dependents' own status: it always equals
+-- decrement_unmet: lower `unmet` behind satellites that ended, whatever the dependents' own status: it always equals
 -- the number of dependencies not yet satisfied, and is never recounted. Answers those that became ready.
--- With `p_room` its worker goes on with some of them, `claimed` in the same update: those on queues that it listens to,
+-- With `p_budget` its worker goes on with some of them, `claimed` in the same update: those on queues that it listens to,
 -- in the order of the document; the first, whatever it is, and behind it what it knows to be short, until its time is
--- full. `p_room` has the claim's `token`, `worker`, `name` and `lease_s`; `room_ms`, the longest time of them all;
--- `kinds`, the usual milliseconds of a satellite by its kind; `queues`, and `at_most`, a number of satellites.
-CREATE OR REPLACE FUNCTION satisfy(
-    p_execution uuid, p_completed uuid[], p_lost uuid[], p_seq bigint, p_room json, p_now timestamptz,
+-- full. `p_budget` has the claim's `token`, `worker`, `name` and `lease_s`; `time_ms`, the longest time of them all;
+-- `durations_ms`, the usual milliseconds of a satellite by its type; `queues`, and `limit`, a number of satellites.
+CREATE OR REPLACE FUNCTION decrement_unmet(
+    p_execution uuid, p_completed uuid[], p_lost uuid[], p_seq bigint, p_budget json, p_now timestamptz,
     OUT ready uuid[], OUT claimed json, OUT seq bigint
 )
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    v_token uuid := p_room ->> 'token';
-    v_worker uuid := p_room ->> 'worker';
-    v_name text := p_room ->> 'name';
-    v_lease_end timestamptz := p_now + make_interval(secs => (p_room ->> 'lease_s')::float8);
-    v_queues text[] := ARRAY(SELECT json_array_elements_text(p_room -> 'queues'));
-    v_kinds json := p_room -> 'kinds';
-    v_room_ms float8 := p_room ->> 'room_ms';
-    v_at_most int := p_room ->> 'at_most';
+    v_token uuid := p_budget ->> 'token';
+    v_worker uuid := p_budget ->> 'worker';
+    v_name text := p_budget ->> 'name';
+    v_lease_end timestamptz := p_now + make_interval(secs => (p_budget ->> 'lease_s')::float8);
+    v_queues text[] := ARRAY(SELECT json_array_elements_text(p_budget -> 'queues'));
+    v_durations_ms json := p_budget -> 'durations_ms';
+    v_time_ms float8 := p_budget ->> 'time_ms';
+    v_limit int := p_budget ->> 'limit';
 BEGIN
     WITH satisfied AS (
         SELECT behind.id, count(*) AS by_end, count(*) FILTER (WHERE e.id = ANY (p_completed)) AS by_success
@@ -190,9 +190,9 @@ BEGIN
         CROSS JOIN LATERAL (SELECT CASE d.run_when WHEN 'all_done' THEN by_end ELSE by_success END AS by) AS how
         WHERE by > 0
     ), fitting AS (
-        SELECT l.id, l.by, l.ready, l.ready AND l.welcome AND row_number() OVER place <= v_at_most AND (
+        SELECT l.id, l.by, l.ready, l.ready AND l.welcome AND row_number() OVER place <= v_limit AND (
                    row_number() OVER place = 1
-                   OR sum(coalesce(v_kinds ->> l.identifier, 'infinity')::float8) OVER place <= v_room_ms
+                   OR sum(coalesce(v_durations_ms ->> l.identifier, 'infinity')::float8) OVER place <= v_time_ms
                ) AS fits
         FROM lowering l WINDOW place AS (PARTITION BY l.ready AND l.welcome ORDER BY l.ordinal)
     ), lowered AS (
@@ -208,7 +208,7 @@ BEGIN
         FROM fitting f
         WHERE d.id = f.id
         RETURNING d.*
-    ), told AS (
+    ), logged AS (
         INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
         SELECT p_execution, p_seq + row_number() OVER (ORDER BY l.ordinal), l.id, 'started', 'running', p_now,
                json_build_object('attempt', l.attempt, 'worker', v_name)

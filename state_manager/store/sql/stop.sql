@@ -27,13 +27,13 @@ BEGIN
             end_time = v_now
         WHERE s.execution_id = p_execution AND s.status IN ('pending', 'running')
         RETURNING s.id, s.ordinal
-    ), told AS (
+    ), logged AS (
         INSERT INTO events (execution_id, seq, satellite_id, kind, status, at)
         SELECT p_execution, v_seq + row_number() OVER (ORDER BY e.ordinal), e.id, 'cancelled', 'cancelled', v_now
         FROM ended e
     )
     SELECT coalesce(array_agg(e.id), '{}') INTO v_ended FROM ended e;
-    PERFORM satisfy(p_execution, '{}', v_ended, v_seq, NULL, v_now);
+    PERFORM decrement_unmet(p_execution, '{}', v_ended, v_seq, NULL, v_now);
 
     v_seq := v_seq + cardinality(v_ended) + 1;
     INSERT INTO events (execution_id, seq, kind, status, at, data)

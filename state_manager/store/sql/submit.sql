@@ -52,7 +52,7 @@ BEGIN
     INSERT INTO events (execution_id, seq, kind, status, at) VALUES (v_id, 1, 'submitted', 'pending', v_now);
 
     -- The counter's row is shared by all: taken last, so that it is held for the commit alone. Taken even when
-    -- there is no room: a settle that makes some meanwhile waits, and then finds this execution to admit.
+    -- there is no budget: a settle that makes some meanwhile waits, and then finds this execution to admit.
     PERFORM FROM admission FOR UPDATE;
     UPDATE admission SET running = running + 1 WHERE running < p_max_concurrent;
     IF FOUND THEN

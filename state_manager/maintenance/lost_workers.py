@@ -1,0 +1,29 @@
+"""Take their attempts from workers whose session with PostgreSQL is gone."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from state_manager.store import leases
+
+if TYPE_CHECKING:
+    from state_manager.maintenance.step import Services
+
+BETWEEN_LOOKS_S = 0.5
+"""A worker is lost when its session is missing at two looks so far apart: a reconnecting one is missing at one."""
+
+
+def run_once(services: Services) -> int:
+    """Expire what lost workers hold; return how many attempts that was."""
+    engine = services.engine
+    missing = leases.silent_sessions(engine)
+    if not missing or not leases.grace_is_over(engine):
+        return 0
+    time.sleep(BETWEEN_LOOKS_S)
+    lost = {session.worker for session in missing & leases.silent_sessions(engine)}
+    if not lost or not leases.grace_is_over(engine):
+        return 0
+    count = services.lifecycle.expire(leases.held_by(engine, lost), "the worker that ran it is gone", lease_over=False)
+    leases.deregister(engine, lost)
+    return count

@@ -1,0 +1,88 @@
+"""The satellite types that workers have registered, and their cache in one process."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from state_manager.store.tables import satellite_types
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy import Engine
+
+
+CACHE_S = 1.0
+"""Cache lifetime of a satellite type: a newer schema or queue takes effect after so many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SatelliteType:
+    """A kind of satellite that some worker can run, or once could: a type once registered stays valid."""
+
+    identifier: str
+    queue: str
+    config_schema: dict[str, Any] | None = None
+    timeout_s: float | None = None
+
+
+def register_types(engine: Engine, types: Collection[SatelliteType]) -> None:
+    """Tell the API what can be submitted; a type that is known already takes the newer schema and queue."""
+    rows = [
+        {
+            "identifier": one.identifier,
+            "queue": one.queue,
+            "config_schema": one.config_schema,
+            "timeout_s": one.timeout_s,
+        }
+        for one in sorted(types, key=lambda one: one.identifier)
+    ]
+    statement = insert(satellite_types).values([row | {"last_seen": func.now()} for row in rows])
+    fresh = {name: statement.excluded[name] for name in ("queue", "config_schema", "timeout_s", "last_seen")}
+    with engine.connect() as connection:
+        connection.execute(statement.on_conflict_do_update(index_elements=["identifier"], set_=fresh))
+
+
+def known_types(engine: Engine, identifiers: Collection[str]) -> dict[str, SatelliteType]:
+    """Look up satellite types by identifier; those that nobody registered are not in the answer."""
+    query = select(
+        satellite_types.c.identifier,
+        satellite_types.c.queue,
+        satellite_types.c.config_schema,
+        satellite_types.c.timeout_s,
+    ).where(satellite_types.c.identifier.in_(identifiers))
+    with engine.connect() as connection:
+        return {row.identifier: SatelliteType(**row) for row in connection.execute(query).mappings()}
+
+
+class SatelliteTypeCache:
+    """The satellite types that can be submitted; a type is read again when it has been cached for `CACHE_S`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: dict[str, tuple[float, SatelliteType]] = {}
+
+    def find(self, identifiers: Collection[str]) -> dict[str, SatelliteType]:
+        """Look up satellite types; those that nobody registered are not in the answer, and are always looked for."""
+        fresh_since = time.monotonic() - CACHE_S
+        known = self._known
+        wanted = [one for one in identifiers if one not in known or known[one][0] < fresh_since]
+        if wanted:
+            now = time.monotonic()
+            known.update((name, (now, kind)) for name, kind in known_types(self._engine, wanted).items())
+        return {one: known[one][1] for one in identifiers if one in known}
+
+    def names(self) -> list[str]:
+        """List every identifier that was ever registered."""
+        return type_names(self._engine)
+
+
+def type_names(engine: Engine) -> list[str]:
+    """List every identifier that was ever registered."""
+    with engine.connect() as connection:
+        return list(connection.execute(select(satellite_types.c.identifier)).scalars())

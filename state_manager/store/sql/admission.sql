@@ -1,0 +1,58 @@
+-- start_execution: pending to running. The caller holds the execution's row and has counted it in `admission`.
+-- Not before its submission: `p_now` may be of a settle that waited for the counter, or for a pause, meanwhile.
+CREATE OR REPLACE FUNCTION start_execution(p_execution uuid, p_now timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    WITH started AS (
+        UPDATE executions SET status = 'running', seq = seq + 1, started_at = greatest(p_now, updated_at),
+            updated_at = greatest(p_now, updated_at),
+            times_out_at = greatest(p_now, updated_at) + make_interval(secs => timeout_s)
+        WHERE id = p_execution
+        RETURNING id, seq, started_at
+    )
+    INSERT INTO events (execution_id, seq, kind, status, at)
+    SELECT id, seq, 'started', 'running', started_at FROM started;
+END
+$$;
+
+-- admit: start the executions that have waited longest, as many as there is room for; answers their ids.
+-- A row that a rival holds is passed over: two callers never wait for each other's executions.
+CREATE OR REPLACE FUNCTION admit(p_max_concurrent int, p_now timestamptz DEFAULT NULL) RETURNS uuid[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_room int;
+    v_ids uuid[];
+    v_id uuid;
+BEGIN
+    SELECT p_max_concurrent - running INTO v_room FROM admission FOR UPDATE;
+    IF v_room <= 0 THEN
+        RETURN '{}';
+    END IF;
+    SELECT array_agg(waiting.id) INTO v_ids FROM (
+        SELECT id FROM executions WHERE status = 'pending'
+        ORDER BY id LIMIT v_room FOR NO KEY UPDATE SKIP LOCKED
+    ) AS waiting;
+    IF v_ids IS NULL THEN
+        RETURN '{}';
+    END IF;
+    FOREACH v_id IN ARRAY v_ids LOOP
+        PERFORM start_execution(v_id, coalesce(p_now, clock_timestamp()));
+        UPDATE satellites SET queued_at = coalesce(p_now, clock_timestamp())
+        WHERE execution_id = v_id AND status = 'pending' AND unmet = 0;
+    END LOOP;
+    UPDATE admission SET running = running + cardinality(v_ids);
+    RETURN v_ids;
+END
+$$;
+
+-- repair_admission: the count of running executions is what it says it is, and no room stays empty.
+CREATE OR REPLACE FUNCTION repair_admission(p_max_concurrent int, p_now timestamptz DEFAULT NULL) RETURNS uuid[]
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM admission FOR UPDATE;
+    UPDATE admission SET running = counted.running
+    FROM (SELECT count(*) AS running FROM executions WHERE status = 'running') AS counted
+    WHERE admission.running <> counted.running;
+    RETURN admit(p_max_concurrent, p_now);
+END
+$$;

@@ -1,0 +1,106 @@
+"""What a satellite logs and prints, captured and written to the `logs` table while it runs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from threading import Lock, Timer
+from typing import TYPE_CHECKING
+
+from state_manager.store.outages import DATABASE_AWAY
+from state_manager.store.satellites import LogRecord, write_logs
+from workers.attempt.interrupts import shielded
+from workers.process import engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+FLUSH_AFTER_S = 1.0
+"""A line is readable so soon after it was logged, however long its satellite runs on."""
+
+FLUSH_AT_LINES = 200
+MESSAGE_CHARACTERS = 100_000
+LOGGER = "exospherehost.satellite"
+
+_current: ContextVar[LogBuffer | None] = ContextVar("satellite_log", default=None)
+
+
+class LogBuffer:
+    """The lines of one attempt that are not written yet."""
+
+    def __init__(self, satellite_id: UUID, attempt: int) -> None:
+        self._satellite_id = satellite_id
+        self._attempt = attempt
+        self._records: list[LogRecord] = []
+        self._lock = Lock()
+        self._timer: Timer | None = None
+
+    def add(self, at: float, level: str, message: str) -> None:
+        """Take a line; a full buffer is written at once, any other within `FLUSH_AFTER_S`."""
+        moment = datetime.fromtimestamp(at, UTC)
+        message = printable(message)[:MESSAGE_CHARACTERS]
+        with self._lock:
+            self._records.append(LogRecord(self._satellite_id, self._attempt, moment, level.lower(), message))
+            full = len(self._records) >= FLUSH_AT_LINES
+            if self._timer is None and not full:
+                self._timer = Timer(FLUSH_AFTER_S, self.flush)
+                self._timer.daemon = True
+                self._timer.start()
+        if full:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is there. While the database is away the lines stay, to be written with later ones."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if not self._records:
+                return
+            try:
+                write_logs(engine(), self._records)
+            except DATABASE_AWAY as error:
+                logging.getLogger(__name__).warning("log lines kept back, the database is away: %s", error)
+            else:
+                self._records = []
+
+
+class CaptureHandler(logging.Handler):
+    """Hands each record that is logged while a satellite runs, whoever logs it, to that satellite's buffer."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take the record, unless no satellite runs in this thread."""
+        buffer = _current.get()
+        if buffer is not None and record.name != __name__:
+            with shielded():
+                buffer.add(record.created or time.time(), record.levelname, record.getMessage())
+
+
+@contextmanager
+def capture(satellite_id: UUID, attempt: int) -> Iterator[LogBuffer]:
+    """Capture what is logged in this block as the attempt's own; all of it is written when the block ends."""
+    buffer = LogBuffer(satellite_id, attempt)
+    token = _current.set(buffer)
+    try:
+        yield buffer
+    finally:
+        _current.reset(token)
+        buffer.flush()
+
+
+def install(level: int) -> None:
+    """Start capturing in this process: satellites' own lines from DEBUG on, anybody else's from `level`."""
+    root = logging.getLogger()
+    if not any(isinstance(handler, CaptureHandler) for handler in root.handlers):
+        root.addHandler(CaptureHandler())
+    root.setLevel(level)
+    logging.getLogger(LOGGER).setLevel(logging.DEBUG)
+
+
+def printable(text: str) -> str:
+    """Escape what PostgreSQL cannot keep in a text: NUL and lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -1,0 +1,156 @@
+"""Running one attempt of a satellite: from what was claimed to an outcome. Touches neither Celery nor the states."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import random
+import time
+import traceback
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from exospherehost import ConfigurationError, Context, LogicError
+from exospherehost.errors import kind_of
+from state_manager.config import settings
+from state_manager.retry import RetryPolicy
+from state_manager.states import SatelliteStatus
+from state_manager.store.transitions import Outcome
+from workers import registry
+from workers.attempt.interrupts import Interrupted, Reason, shielded
+from workers.attempt.logs import LOGGER, capture, printable
+from workers.attempt.resources import Meter
+
+if TYPE_CHECKING:
+    from state_manager.notifications import Notifier
+    from state_manager.store.transitions import Claimed
+    from workers.attempt.interrupts import Interruptible
+    from workers.lease_keeper import LeaseKeeper
+
+ERROR_CHARACTERS = 10_000
+TRACEBACK_CHARACTERS = 100_000
+PROGRESS_CHARACTERS = 1_000
+
+HEADROOM_LEVELS = 150
+"""Python reads JSON of about a thousand levels. So many are kept free for what an output is put into later."""
+
+
+class TimedOut(TimeoutError):
+    """The satellite did not finish within its timeout."""
+
+
+def run(attempt: Claimed, lease_keeper: LeaseKeeper, notifier: Notifier) -> tuple[Outcome, Exception | None] | None:
+    """Run an attempt, and return its outcome, with the exception where it failed; None where it was taken away."""
+    started = time.monotonic()
+    meter = Meter()
+    result: dict[str, Any]
+    error: Exception | None = None
+    interruptible: Interruptible | None = None
+    with capture(attempt.id, attempt.attempt) as lines:
+        try:
+            with lease_keeper.watch(attempt) as interruptible:
+                output = _call(attempt, interruptible, notifier)
+            result = {"status": SatelliteStatus.COMPLETED, "output": output, "output_bytes": _size(output)}
+        except (Exception, SystemExit, Interrupted) as raised:  # noqa: BLE001  (whatever it raises is its outcome)
+            if interruptible is not None and interruptible.reason is Reason.TAKEN_AWAY:
+                return None
+            error = _error_of(raised, attempt)
+            result = _failure(error, raised, attempt)
+            lines.add(time.time(), "error", result["traceback"])
+    ended = time.monotonic()
+    outcome = Outcome(
+        attempt.id,
+        attempt.claim,
+        duration_ms=(ended - started) * 1000,
+        ended_at=ended,
+        resource_usage=meter.read(),
+        **result,
+    )
+    return outcome, error
+
+
+def _error_of(raised: BaseException, attempt: Claimed) -> Exception:
+    if isinstance(raised, Interrupted):
+        return TimedOut(f"it did not finish within its timeout of {attempt.timeout_s:g} s")
+    return raised if isinstance(raised, Exception) else LogicError(f"the satellite called exit({raised})")
+
+
+def _failure(error: Exception, raised: BaseException, attempt: Claimed) -> dict[str, Any]:
+    kind = kind_of(error)
+    policy = RetryPolicy.from_json(attempt.retry_policy | {"max_attempts": attempt.max_attempts})
+    wait_s = policy.wait_s(attempt.attempt, random.random())  # noqa: S311  (jitter, no secret)
+    return {
+        "status": SatelliteStatus.FAILED,
+        "error": printable(f"{type(error).__name__}: {error}")[:ERROR_CHARACTERS],
+        "error_kind": printable(kind),
+        "traceback": printable(_traceback(raised))[-TRACEBACK_CHARACTERS:],
+        "retry_after_s": wait_s if policy.retries(kind, attempt.attempt) else None,
+    }
+
+
+def _call(attempt: Claimed, interruptible: Interruptible, notifier: Notifier) -> Any:
+    context = Context(
+        config=attempt.config,
+        input={**(attempt.dependency_outputs or {}), **attempt.input},
+        execution_id=str(attempt.execution_id),
+        satellite_id=str(attempt.id),
+        name=attempt.name,
+        attempt=attempt.attempt,
+        log=logging.getLogger(LOGGER),
+        cancelled=lambda: interruptible.reason is not None,
+        report=partial(_report, attempt, notifier),
+    )
+    returned = registry.find(attempt.identifier).function(context)
+    return interruptible.run(returned) if inspect.iscoroutine(returned) else returned
+
+
+def _report(attempt: Claimed, notifier: Notifier, fraction: float, message: str) -> None:
+    said = {
+        "type": "progress",
+        "execution_id": str(attempt.execution_id),
+        "satellite_id": str(attempt.id),
+        "name": attempt.name,
+        "attempt": attempt.attempt,
+        "progress": fraction,
+        "message": printable(message)[:PROGRESS_CHARACTERS],
+        "at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+    }
+    with shielded():
+        notifier.publish_progress(attempt.execution_id, attempt.id, said)
+
+
+def _size(output: object) -> int:
+    """Return the bytes of an output as JSON; raise ConfigurationError where PostgreSQL could not keep it."""
+    nested = output
+    for _ in range(HEADROOM_LEVELS):
+        nested = [nested]
+    try:
+        encoded = json.dumps(nested, ensure_ascii=False, allow_nan=False).encode()[HEADROOM_LEVELS:-HEADROOM_LEVELS]
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"the output is no JSON value: {error}") from error
+    if b"\\u0000" in encoded and _holds_nul(output):
+        raise ConfigurationError("the output holds a NUL character, which PostgreSQL cannot keep")
+    allowed = settings().max_output_bytes
+    if len(encoded) > allowed:
+        raise ConfigurationError(
+            f"the output has {len(encoded)} bytes; at most {allowed} are allowed (MAX_OUTPUT_BYTES)"
+        )
+    return len(encoded)
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_holds_nul(key) or _holds_nul(one) for key, one in value.items())
+    return isinstance(value, list | tuple) and any(_holds_nul(one) for one in value)
+
+
+def _traceback(error: BaseException) -> str:
+    """Format an exception from the satellite's own frames on; ours are of no use to its author."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_frame.f_code.co_filename == __file__:
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame or error.__traceback__))

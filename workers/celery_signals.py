@@ -1,0 +1,91 @@
+"""What a worker does when it starts and stops: registers what it can run, and says that it is there."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from typing import Any
+
+from celery import signals
+from kombu import Queue
+
+from exospherehost.satellites import DEFAULT_QUEUE
+from state_manager import logging_setup
+from state_manager.config import settings
+from state_manager.store import satellite_types
+from state_manager.store.outages import retry_until_available
+from state_manager.store.satellite_types import SatelliteType
+from state_manager.submission import check_schema
+from workers import process, registry
+from workers.app import app
+from workers.attempt import interrupts, logs
+
+
+@signals.setup_logging.connect
+def set_up_logging(**_: Any) -> None:
+    """Log as the rest of the system does, and capture what satellites log and print."""
+    logging_setup.configure(settings().log_level, settings().environment)
+    logs.install(logging.getLogger().level)
+    app.log.redirect_stdouts("INFO", name="print")
+
+
+@signals.celeryd_init.connect
+def choose_queues(options: dict[str, Any], **_: Any) -> None:
+    """Listen to the queues of every satellite type that this worker has, unless it was told which (-Q)."""
+    try:
+        definitions = registry.discover().values()
+        for definition in definitions:
+            if definition.config_schema is not None:
+                check_schema(definition.config_schema)
+    except (registry.UnusableModule, ValueError) as error:
+        raise SystemExit(f"cannot start this worker: {error}") from error
+    if not options.get("queues"):
+        names = {DEFAULT_QUEUE} | {definition.queue for definition in definitions}
+        app.conf.task_queues = [Queue(name, routing_key=name) for name in sorted(names)]
+
+
+@signals.worker_init.connect
+def register(sender: Any, **_: Any) -> None:
+    """Tell the API what can be submitted, before the first message is taken."""
+    process.become_worker(list(sender.app.amqp.queues.consume_from))
+    retry_until_available(
+        lambda: satellite_types.register_types(
+            process.engine(),
+            [
+                SatelliteType(one.identifier, one.queue, one.config_schema, one.timeout_s)
+                for one in registry.discover().values()
+            ],
+        )
+    )
+    # Celery collects garbage before each fork, which marks every object: no page would be left to share.
+    gc.collect()
+    gc.freeze()
+
+
+@signals.worker_ready.connect
+def begin(**_: Any) -> None:
+    """Say that this worker is there, and keep the leases of what it runs itself."""
+    interrupts.install()
+    process.current_process().lease_keeper.start()
+
+
+@signals.worker_shutdown.connect
+def sign_off(**_: Any) -> None:
+    """Say that this worker is gone."""
+    process.current_process().lease_keeper.stop()
+
+
+@signals.worker_process_init.connect
+def begin_child(**_: Any) -> None:
+    """Keep leases of its own in a child of the prefork pool."""
+    # What was imported stays: collecting it again and again took a tenth of the time of small satellites.
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
+    interrupts.install()
+    process.become_child()
+
+
+@signals.worker_process_shutdown.connect
+def sign_off_child(**_: Any) -> None:
+    """Say that this child is gone."""
+    process.current_process().lease_keeper.stop()

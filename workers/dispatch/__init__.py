@@ -1,0 +1,1 @@
+"""From what is ready to Celery messages: canvases, batches, and how long satellites usually take."""
