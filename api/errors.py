@@ -7,8 +7,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from flask import jsonify
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect, WebsocketMismatch
 from wsproto.utilities import RemoteProtocolError
@@ -16,6 +14,7 @@ from wsproto.utilities import RemoteProtocolError
 from api.documents import as_path
 from api.submissions import flatten
 from state_manager.errors import Conflict, Fault, InvalidDocument, InvalidQuery, NotFound, StoreUnavailable
+from state_manager.store.outages import describe, is_outage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,9 +32,6 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    OperationalError: HTTPStatus.SERVICE_UNAVAILABLE,
-    InterfaceError: HTTPStatus.SERVICE_UNAVAILABLE,
-    PoolTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
     RemoteProtocolError: HTTPStatus.BAD_REQUEST,
 }
 """Exceptions and their subclasses; an HTTPException brings its own status, and anything else is our fault: 500."""
@@ -57,14 +53,14 @@ def respond(error: Exception) -> Response | AnyResponse:
         logger.error("a request failed", exc_info=error)
         return _payload(status, "The server failed to answer; its log says why.")
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        logger.warning("the database does not answer: %s", getattr(error, "orig", error))
+        logger.warning("the database does not answer: %s", describe(error))
         return _payload(status, str(StoreUnavailable()), headers={"Retry-After": str(RETRY_AFTER_S)})
     faults = error.faults if isinstance(error, InvalidDocument | InvalidQuery) else ()
     return _payload(status, _summary(faults) if faults else str(error), faults)
 
 
 def _status(error: Exception) -> HTTPStatus:
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
+    if is_outage(error):
         return HTTPStatus.SERVICE_UNAVAILABLE
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
 

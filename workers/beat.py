@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from celery.beat import Scheduler
 
 from state_manager.config import settings
-from state_manager.store.outages import DATABASE_AWAY
+from state_manager.store.outages import DATABASE_ERRORS, describe, is_outage
 from workers.process import current_process
 
 if TYPE_CHECKING:
@@ -28,8 +28,10 @@ class ReconcilerScheduler(Scheduler):  # type: ignore[misc]  # celery has no typ
         """Run one round; return the seconds until the next."""
         try:
             found = +self._reconciler.run_once()
-        except DATABASE_AWAY as error:
-            _log.warning("this round is left unfinished: %s", error)
+        except DATABASE_ERRORS as error:
+            if not is_outage(error):
+                raise
+            _log.warning("this round is left unfinished: %s", describe(error))
         else:
             found.pop("probed", None)
             if found:

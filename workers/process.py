@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from state_manager.maintenance.step import Services
 from state_manager.notifications import Notifier
 from state_manager.redis import connect_redis
 from state_manager.store.engine import connect
-from state_manager.store.outages import DATABASE_AWAY
+from state_manager.store.outages import is_outage
 from state_manager.store.transitions import warm_up
 from workers.dispatch.dispatcher import Dispatcher
 from workers.dispatch.durations import UsualDurations
@@ -100,5 +99,8 @@ def become_child() -> None:
         parent.engine.dispose(close=False)
     _current[:] = [Process(parent.queues, parent.id)]
     if current_process().lease_keeper.start():
-        with suppress(*DATABASE_AWAY):
+        try:
             warm_up(engine())
+        except Exception as error:
+            if not is_outage(error):
+                raise

@@ -9,7 +9,7 @@ from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
 from state_manager.store import leases
-from state_manager.store.outages import DATABASE_AWAY
+from state_manager.store.outages import DATABASE_ERRORS, describe
 from workers import process
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class SatelliteRequest(Request):  # type: ignore[misc]  # celery has no types
         if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt) and self.worker_pid:
             try:
                 expire_child(self.worker_pid, str(error).partition(" Job:")[0])
-            except DATABASE_AWAY as away:  # the reconciler will find its session gone
-                _log.warning("the attempts of child %d stay for the reconciler: %s", self.worker_pid, away)
+            except DATABASE_ERRORS as refused:  # the reconciler will find its session gone
+                _log.warning("the attempts of child %d stay for the reconciler: %s", self.worker_pid, describe(refused))
         super().on_failure(exc_info, *args, **kwargs)
 
 

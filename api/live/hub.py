@@ -18,7 +18,7 @@ from api.live.feed import Feed, Tally
 from state_manager.notifications import channel, execution_of
 from state_manager.redis import TIMEOUT_S
 from state_manager.store import events
-from state_manager.store.outages import DATABASE_AWAY
+from state_manager.store.outages import describe, is_outage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -94,12 +94,11 @@ class Hub:
                 self._watched.wait_for(lambda: self._feeds or self._pubsub.channels)
             try:
                 behind = self._catch_up(self._listen(at_once=bool(behind)).union(behind))
-            except DATABASE_AWAY as error:
-                _log.warning("watchers wait, the database does not answer: %s", error)
-                behind = ()
-                time.sleep(LOOK_EVERY_S)
-            except Exception:  # noqa: BLE001  (nobody else looks after the watchers: the next look may succeed)
-                _log.exception("watchers wait for the next look")
+            except Exception as error:  # noqa: BLE001  (nobody else looks after the watchers: the next look may succeed)
+                if is_outage(error):
+                    _log.warning("watchers wait, the database does not answer: %s", describe(error))
+                else:
+                    _log.exception("watchers wait for the next look")
                 behind = ()
                 time.sleep(LOOK_EVERY_S)
             if self.closing:

@@ -19,7 +19,7 @@ from state_manager.maintenance import (
     lost_messages,
     lost_workers,
 )
-from state_manager.store.outages import DATABASE_AWAY
+from state_manager.store.outages import is_outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,14 +47,15 @@ class Reconciler:
     def run_once(self) -> Counter[str]:
         """Run each step once, in bounded batches; return how much each of them found to do.
 
-        Raises what the driver raises while the database is away. Any other error ends its step alone.
+        Raises what the driver raises in an outage. Any other error ends its step alone.
         """
         repaired: Counter[str] = Counter()
         for name, step in STEPS.items():
             try:
                 repaired[name] = step(self.services)
-            except DATABASE_AWAY:
-                raise
-            except Exception:  # noqa: BLE001  (one step that fails must not hold up the others)
+            except Exception as error:
+                if is_outage(error):
+                    raise
+                # One step that fails must not hold up the others.
                 _log.exception("the step %r failed, and is tried again in the next round", name)
         return repaired

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from state_manager.config import settings
 from state_manager.store.engine import connect
-from state_manager.store.outages import DATABASE_AWAY, retry_until_available
+from state_manager.store.outages import DATABASE_ERRORS, describe, is_outage, retry_until_available
 
 if TYPE_CHECKING:
     import psycopg
@@ -74,8 +74,10 @@ def main() -> None:
         raise SystemExit("DATABASE_URI is not set: there is no database to migrate")
     try:
         retry_until_available(lambda: migrate(uri), within_s=WAIT_S)
-    except DATABASE_AWAY as away:
-        raise SystemExit(f"the database does not answer: {getattr(away, 'orig', away)}") from None
+    except DATABASE_ERRORS as error:
+        if not is_outage(error):
+            raise
+        raise SystemExit(f"the database does not answer: {describe(error)}") from None
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from threading import Lock, Timer
 from typing import TYPE_CHECKING
 
-from state_manager.store.outages import DATABASE_AWAY
+from state_manager.store.outages import DATABASE_ERRORS, describe, is_outage
 from state_manager.store.satellites import LogRecord, write_logs
 from workers.attempt.interrupts import shielded
 from workers.process import engine
@@ -26,6 +26,7 @@ FLUSH_AT_LINES = 200
 MESSAGE_CHARACTERS = 100_000
 LOGGER = "exospherehost.satellite"
 
+_log = logging.getLogger(__name__)
 _current: ContextVar[LogBuffer | None] = ContextVar("satellite_log", default=None)
 
 
@@ -54,7 +55,7 @@ class LogBuffer:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is there. While the database is away the lines stay, to be written with later ones."""
+        """Write what is there. In an outage the lines are kept for the next time; refused ones are dropped."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
@@ -63,10 +64,12 @@ class LogBuffer:
                 return
             try:
                 write_logs(engine(), self._records)
-            except DATABASE_AWAY as error:
-                logging.getLogger(__name__).warning("log lines kept back, the database is away: %s", error)
-            else:
-                self._records = []
+            except DATABASE_ERRORS as error:
+                if is_outage(error):
+                    _log.warning("log lines kept back, the database is away: %s", describe(error))
+                    return
+                _log.error("%d log lines of %s are lost: %s", len(self._records), self._satellite_id, describe(error))
+            self._records = []
 
 
 class CaptureHandler(logging.Handler):
