@@ -9,23 +9,38 @@ import flask_smorest
 from flask import Flask, send_from_directory
 from swagger_ui_bundle import swagger_ui_path
 
-from api import errors, executions, responses, satellites, services, state
+from api import errors
+from api.best_effort import BestEffortDispatcher
+from api.deadline_executor import DeadlineExecutor
 from api.live import sockets
+from api.live.hub import Hub
+from api.resources import events, executions, health, logs, satellites, summary
+from api.services import EXTENSION, Services
 from state_manager import config, logging_setup
+from state_manager.lifecycle import Lifecycle
+from state_manager.notifications import Notifier
+from state_manager.redis import connect_redis
+from state_manager.store.engine import connect
+from state_manager.store.satellite_types import SatelliteTypeCache
+from workers.dispatch.dispatcher import Dispatcher
+from workers.dispatch.durations import UsualDurations
 
 if TYPE_CHECKING:
     from flask import Response
 
     from state_manager.config import Settings
 
-BLUEPRINTS = (executions.blueprint, satellites.blueprint, state.blueprint)
+BLUEPRINTS = tuple(one.blueprint for one in (executions, events, satellites, logs, summary, health))
 SWAGGER_UI = "/docs/swagger-ui/"
+
+BROKER_CALLS = 8
+"""Calls to the broker at a time; one that hangs occupies its place until kombu gives up."""
 
 
 class _Api(flask_smorest.Api):  # type: ignore[misc]  # flask-smorest has no types
     """Documents our errors, and leaves their handling to `errors.respond`."""
 
-    ERROR_SCHEMA = responses.Error
+    ERROR_SCHEMA = errors.Error
 
     def _register_error_handlers(self) -> None:
         """Do nothing: every exception has one handler."""
@@ -44,7 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # A cluster of 10,000 satellites is a million small objects: by the default of 700, collecting the garbage
     # that they are not would take longer than submitting them (measured: 1.1 s instead of 0.55 s).
     gc.set_threshold(50_000, 10, 10)
-    services.install(app, settings, settings.database_uri)
+    app.extensions[EXTENSION] = _services(settings, settings.database_uri)
     app.register_error_handler(Exception, errors.respond)
     api = _Api(app)
     for blueprint in BLUEPRINTS:
@@ -52,6 +67,25 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(sockets.blueprint)
     app.add_url_rule(f"{SWAGGER_UI}<path:name>", "swagger_ui", _swagger_ui)
     return app
+
+
+def _services(settings: Settings, database_uri: str) -> Services:
+    """Make the services of an application. Nothing connects before it is needed."""
+    engine = connect(database_uri, pool_size=settings.database_pool_size)
+    redis = connect_redis(settings)
+    dispatcher = BestEffortDispatcher(
+        Dispatcher(engine, UsualDurations(settings.time_slice_ms)), DeadlineExecutor(BROKER_CALLS)
+    )
+    return Services(
+        settings=settings,
+        engine=engine,
+        redis=redis,
+        satellite_types=SatelliteTypeCache(engine),
+        # A connection of its own: it must not queue behind a thousand watchers who come at once.
+        hub=Hub(connect(database_uri, pool_size=1), redis),
+        dispatcher=dispatcher,
+        lifecycle=Lifecycle(engine, dispatcher, Notifier(redis), settings.max_concurrent_executions),
+    )
 
 
 def _configuration(settings: Settings) -> dict[str, Any]:

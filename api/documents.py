@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from api import yaml_values
+from api.faults import as_path
 from state_manager.errors import Fault, InvalidDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 JSON = "application/json"
 YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 
 FAULTS_NAMED = 100
-"""So many values that cannot be kept are named; a body could hold millions."""
+"""Values that cannot be kept of which each is named; a body could hold millions."""
 
 _NOT_KEPT = re.compile("[\0\ud800-\udfff]")
 
 
-def read(body: bytes, media_type: str, budget: int) -> dict[str, Any]:
-    """Read a cluster document; `budget` is the size that the aliases of YAML may expand to.
+def parse(body: bytes, media_type: str, budget: int) -> dict[str, Any]:
+    """Parse a cluster document; `budget` is the size that the aliases of YAML may expand to.
 
     Raises BadRequest (malformed), UnsupportedMediaType, InvalidDocument (no object, or values nobody could keep).
     """
@@ -131,9 +132,3 @@ def _kept(text: str) -> bool:
 
 def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def as_path(steps: Iterable[str | int]) -> str:
-    """Write a path into a document as faults have it: `satellites[3].dependencies[0]`."""
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-    return path.removeprefix(".")

@@ -1,4 +1,4 @@
-"""One table from what goes wrong to an HTTP status, and one payload for all of it."""
+"""The one table from exceptions to HTTP statuses, and the one payload of every error."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from flask import jsonify
+from marshmallow import Schema, fields
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect, WebsocketMismatch
 from wsproto.utilities import RemoteProtocolError
 
-from api.documents import as_path
-from api.submissions import flatten
+from api.faults import faults_of
 from state_manager.errors import Conflict, Fault, InvalidDocument, InvalidQuery, NotFound, StoreUnavailable
 from state_manager.store.outages import describe, is_outage
 
@@ -35,6 +35,22 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     RemoteProtocolError: HTTPStatus.BAD_REQUEST,
 }
 """Exceptions and their subclasses; an HTTPException brings its own status, and anything else is our fault: 500."""
+
+
+class FaultSchema(Schema):
+    """One fault of a request."""
+
+    path = fields.String(metadata={"description": "Where: `satellites[3].dependencies[0]`, or a query parameter"})
+    message = fields.String()
+
+
+class Error(Schema):
+    """Every error of the API."""
+
+    code = fields.Integer(metadata={"description": "The HTTP status"})
+    status = fields.String(metadata={"description": "Its name"})
+    message = fields.String(metadata={"description": "One line"})
+    errors = fields.List(fields.Nested(FaultSchema), metadata={"description": "Every fault, sorted by path"})
 
 
 def respond(error: Exception) -> Response | AnyResponse:
@@ -89,9 +105,7 @@ def _message(error: HTTPException) -> str:
 def _query_faults(error: HTTPException) -> list[Fault]:
     """List what webargs found wrong with a query or a header: `{"query": {"limit": ["…"]}}`."""
     messages: dict[str, Any] = (getattr(error, "data", None) or {}).get("messages", {})
-    return sorted(
-        Fault(as_path(steps), message) for by_field in messages.values() for steps, message in flatten(by_field)
-    )
+    return sorted(fault for by_field in messages.values() for fault in faults_of(by_field))
 
 
 def _summary(faults: Sequence[Fault]) -> str:

@@ -1,4 +1,4 @@
-"""What the views work with: the settings, PostgreSQL and Redis of this application."""
+"""The settings and connections of one application, which its views work with."""
 
 from __future__ import annotations
 
@@ -7,20 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
-from api.best_effort import BestEffortDispatcher
 from api.deadline_executor import DeadlineExecutor
-from api.live.hub import Hub
 from api.live.single_flight import SingleFlightCache
 from state_manager.graph import Limits
-from state_manager.lifecycle import Lifecycle
-from state_manager.notifications import Notifier
-from state_manager.redis import connect_redis
 from state_manager.retry import BackoffStrategy, RetryPolicy
-from state_manager.store.engine import connect
-from state_manager.store.satellite_types import SatelliteTypeCache
 from state_manager.submission import Defaults
-from workers.dispatch.dispatcher import Dispatcher
-from workers.dispatch.durations import UsualDurations
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -29,16 +20,23 @@ if TYPE_CHECKING:
     from redis import Redis
     from sqlalchemy import Engine
 
+    from api.best_effort import BestEffortDispatcher
+    from api.live.hub import Hub
     from state_manager.config import Settings
+    from state_manager.lifecycle import Lifecycle
+    from state_manager.store.satellite_types import SatelliteTypeCache
 
 SNAPSHOT_S = 0.5
-"""So long watchers who come together are shown the same: whatever happened since, they get as events."""
+"""Lifetime of a shared snapshot: watchers who come together get the same, and what happened since as events."""
 
-MEASURED_S = 1.5
-_EXTENSION = "state_manager"
+METRICS_S = 1.5
+"""Lifetime of the system's metrics, shared by all who watch them."""
 
-BROKER_CALLS = 8
-"""Calls to the broker at a time; one that hangs occupies its place until kombu gives up."""
+HEALTH_CHECKS = 8
+"""Checks of dependencies at a time; one that hangs occupies its place."""
+
+EXTENSION = "state_manager"
+"""The key of an application's services in Flask's `extensions`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,51 +51,32 @@ class Services:
     dispatcher: BestEffortDispatcher
     lifecycle: Lifecycle
     snapshots: SingleFlightCache[UUID, Any] = field(default_factory=lambda: SingleFlightCache(SNAPSHOT_S))
-    measured: SingleFlightCache[str, dict[str, Any]] = field(default_factory=lambda: SingleFlightCache(MEASURED_S))
-    checks: DeadlineExecutor = field(default_factory=lambda: DeadlineExecutor(8))
+    metrics: SingleFlightCache[str, dict[str, Any]] = field(default_factory=lambda: SingleFlightCache(METRICS_S))
+    health_checks: DeadlineExecutor = field(default_factory=lambda: DeadlineExecutor(HEALTH_CHECKS))
 
     @property
     def defaults(self) -> Defaults:
-        """What holds where a cluster says nothing."""
-        ours = self.settings
+        """The retry policy and the timeout of a cluster that names none."""
+        settings = self.settings
         retry = RetryPolicy(
-            max_attempts=ours.retry_attempts,
-            backoff_strategy=BackoffStrategy(ours.retry_backoff_strategy),
-            base_delay=ours.retry_delay_s,
+            max_attempts=settings.retry_attempts,
+            backoff_strategy=BackoffStrategy(settings.retry_backoff_strategy),
+            base_delay=settings.retry_delay_s,
         )
-        return Defaults(retry, ours.execution_timeout_s)
+        return Defaults(retry, settings.execution_timeout_s)
 
     @property
     def limits(self) -> Limits:
-        """How large a cluster may be here."""
+        """The largest cluster that is accepted."""
         return Limits(self.settings.max_satellites, self.settings.max_edges, self.settings.max_depth)
 
 
-def install(app: Flask, settings: Settings, database_uri: str) -> None:
-    """Give the application its services. Nothing connects before it is needed."""
-    engine = connect(database_uri, pool_size=settings.database_pool_size)
-    redis = connect_redis(settings)
-    dispatcher = BestEffortDispatcher(
-        Dispatcher(engine, UsualDurations(settings.time_slice_ms)), DeadlineExecutor(BROKER_CALLS)
-    )
-    app.extensions[_EXTENSION] = Services(
-        settings=settings,
-        engine=engine,
-        satellite_types=SatelliteTypeCache(engine),
-        redis=redis,
-        # A connection of its own: it must not queue behind a thousand watchers who come at once.
-        hub=Hub(connect(database_uri, pool_size=1), redis),
-        dispatcher=dispatcher,
-        lifecycle=Lifecycle(engine, dispatcher, Notifier(redis), settings.max_concurrent_executions),
-    )
-
-
-def services() -> Services:
+def current_services() -> Services:
     """Return the services of the application that handles this request."""
-    return of(current_app)
+    return services_of(current_app)
 
 
-def of(app: Flask) -> Services:
+def services_of(app: Flask) -> Services:
     """Return the services of an application."""
-    found: Services = app.extensions[_EXTENSION]
+    found: Services = app.extensions[EXTENSION]
     return found

@@ -14,7 +14,7 @@ import pytest
 
 from api import yaml_values
 from api.app import create_app
-from api.schemas import ClusterDocument, RetryPolicyDocument, SatelliteDocument
+from api.cluster_document import ClusterDocument, RetryPolicyDocument, SatelliteDocument
 from exospherehost import Context, satellites
 from state_manager.config import Settings, readme_table
 from state_manager.states import (

@@ -1,4 +1,4 @@
-"""A WebSocket as our views use it: what flask-sock and simple-websocket give us, made safe for many and for long."""
+"""A WebSocket connection: flask-sock's and simple-websocket's, made safe for slow, silent and misbehaving clients."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 PING_EVERY_S = 25.0
 
 SILENCE_S = 60.0
-"""A client that takes nothing, or gives no sign of life, for so long is gone: two pings went unanswered."""
+"""Seconds without a sign of life after which a client is gone: two pings went unanswered."""
 
 CLOSE_WITHIN_S = 2.0
-"""So long we wait for a client to answer that we close; then the connection just ends."""
+"""Seconds that a client has to answer our close frame before the connection just ends."""
 
 SEND_BUFFER_BYTES = 128 * 1024
-"""What the kernel keeps for a client that does not read; left to itself that grows to megabytes."""
+"""The kernel's buffer for a client that does not read; by default it grows to megabytes."""
 
 MESSAGE_BYTES = 4096
-"""What clients send is not read. Who sends more than this at once is closed with 1009."""
+"""Largest message of a client, which nobody reads; a larger one closes its connection with 1009."""
 
 _log = logging.getLogger(__name__)
 
 
 class Closed(Exception):
-    """We have reason to close: a code of RFC 6455 or the contract, and words for it."""
+    """The server closes the connection, with a code of RFC 6455 or one of its own, and a reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         self.code = code
@@ -103,7 +103,7 @@ class Reader(Thread):
 
 
 class Connection:
-    """One client, from its view's side."""
+    """The connection of one client, as its view uses it."""
 
     def __init__(self, websocket: Server) -> None:
         self._websocket = websocket
@@ -112,7 +112,7 @@ class Connection:
 
     @property
     def changed(self) -> Event:
-        """Set whenever there is something to look at: set by feeds, and when the client is gone."""
+        """The event that feeds set when there is something new, and the reader when the client is gone."""
         event: Event = self._websocket.event
         return event
 
@@ -129,12 +129,12 @@ class Connection:
             self._websocket.connected = False
             raise Gone from error
 
-    def show(self, message: Mapping[str, Any]) -> None:
+    def send_message(self, message: Mapping[str, Any]) -> None:
         """Send a message to this client alone; raises `Gone`."""
         self.send(frames.text(frames.encode(message)))
 
     def wait(self, seconds: float = PING_EVERY_S) -> None:
-        """Wait until something is set, or for so long; keep the connection alive meanwhile. Raises `Gone`."""
+        """Wait until `changed` is set, or for some seconds; keep the connection alive meanwhile. Raises `Gone`."""
         self.changed.wait(min(seconds, max(self._ping_at - time.monotonic(), 0)))
         self.changed.clear()
         if not self._websocket.connected:
@@ -151,5 +151,5 @@ class Connection:
             self._websocket.thread.join(CLOSE_WITHIN_S)
 
     def end(self) -> None:
-        """Let go of the socket, which also ends the reader."""
+        """Close the socket, which also ends the reader."""
         self._websocket.sock.close()

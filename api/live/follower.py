@@ -1,4 +1,4 @@
-"""One watcher's way through the events of an execution: those that were before the feed's memory, then the feed's."""
+"""Follows an execution for one watcher: first through the events table, then through the feed."""
 
 from __future__ import annotations
 
@@ -6,55 +6,65 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from api.live.connection import Closed
-from api.live.feed import Tally, TooSlow, batch_of
+from api.live.entries import batch_of, event_entries
+from api.live.feed import TooSlow
 from api.live.hub import PAGE
 from state_manager.store import events
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from sqlalchemy import Engine
+
     from api.live.connection import Connection
     from api.live.feed import Feed
-    from api.services import Services
+    from api.live.hub import Hub
+    from state_manager.progress import Progress
 
 DONE, GOING_AWAY, TOO_SLOW = 1000, 1001, 1013
 
 
 @dataclass
 class Follower:
-    """Follows an execution, or one satellite of it, from what is `known` to its last event.
+    """Follows an execution, or one satellite of it, from the event after `position` to its last.
 
-    At `head`, where the execution was when it came, what it watches was `finished`, or else goes on. Up to `head` an
-    event that ended it was not the last: a retry came after it.
+    At `head`, where the execution was when the watcher came, it was `finished` or else still open. Where it was
+    open, no event up to `head` was its last: a retry came after it.
     """
 
-    here: Services
+    engine: Engine
+    hub: Hub
     connection: Connection
     execution_id: UUID
     satellite_id: str | None
-    known: Tally
-    head: Tally
+    position: Progress
+    head: Progress
     finished: bool
 
     def follow(self) -> None:
-        """Send every event after the known ones; ends by `Closed` or `Gone`."""
-        self.known = replace(self.known)
+        """Send every event after `position`; ends by `Closed` or `Gone`."""
+        self.position = replace(self.position)
         if self.finished:
-            while self.known.seq < self.head.seq:
+            while self.position.seq < self.head.seq:
                 self._send_page()
             raise Closed(DONE, "")
-        with self.here.hub.feed(self.execution_id, replace(self.head), self.connection.changed) as feed:
-            while (cursor := feed.cursor_after(self.known.seq)) is None:
-                if self.known.seq < feed.seq:
-                    self._send_page()
-                else:
-                    raise_if_closing(self.here)
-                    self.connection.wait()
+        with self.hub.feed(self.execution_id, replace(self.head), self.connection.changed) as feed:
+            cursor = self._catch_up(feed)
             while True:
                 cursor = self._read_on(feed, cursor)
 
+    def _catch_up(self, feed: Feed) -> int:
+        """Send pages until the feed has what follows; return the cursor at which that is."""
+        while (cursor := feed.cursor_after(self.position.seq)) is None:
+            if self.position.seq < feed.seq:
+                self._send_page()
+            else:
+                raise_if_closing(self.hub)
+                self.connection.wait()
+        return cursor
+
     def _read_on(self, feed: Feed, cursor: int) -> int:
-        raise_if_closing(self.here)
+        raise_if_closing(self.hub)
         try:
             batch = feed.read(cursor, self.satellite_id)
         except TooSlow:
@@ -69,16 +79,17 @@ class Follower:
 
     def _send_page(self) -> None:
         """Send the next events from the table."""
-        raise_if_closing(self.here)
-        entries = self.known.add(events.after(self.here.engine, {self.execution_id: self.known.seq}, PAGE))
+        raise_if_closing(self.hub)
+        rows = events.after(self.engine, {self.execution_id: self.position.seq}, PAGE)
+        entries = event_entries(rows, self.position)
         batch = batch_of(entries, satellite_id=self.satellite_id, open_at=self.head.seq)
-        del entries  # it may be megabytes, and a slow reader takes its time
+        del rows, entries  # they may be megabytes, and a slow reader takes its time
         self.connection.send(batch.data)
         if batch.end:
             raise Closed(DONE, "")
 
 
-def raise_if_closing(here: Services) -> None:
-    """Send a watcher away when the server is asked to stop."""
-    if here.hub.closing:
+def raise_if_closing(hub: Hub) -> None:
+    """Raise Closed when the server is asked to stop."""
+    if hub.closing:
         raise Closed(GOING_AWAY, "the server is shutting down")

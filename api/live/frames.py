@@ -1,15 +1,12 @@
-"""WebSocket frames, made once for all who get them. Pure."""
+"""WebSocket frames as bytes, so that one frame can be sent to many clients. Pure."""
 
 from __future__ import annotations
 
 import json
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-    from api.live.feed import Entry
 
 PING = b"\x89\x00"
 
@@ -37,13 +34,9 @@ def text(payload: bytes) -> bytes:
     return header + payload
 
 
-def of(entries: Iterable[Entry]) -> bytes:
-    """Frame what happened: events that follow each other share a frame, a progress has its own."""
-    framed: list[bytes] = []
-    for is_event, run in groupby(entries, key=lambda entry: entry.is_event):
-        bodies = (entry.body for entry in run)
-        framed += map(text, map(_together, _parts(bodies)) if is_event else bodies)
-    return b"".join(framed)
+def of_events(bodies: Iterable[bytes]) -> Iterator[bytes]:
+    """Frame events that follow each other: several share a frame, as long as that stays below `FRAME_BYTES`."""
+    return map(text, map(_together, _parts(bodies)))
 
 
 def _parts(bodies: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -1,4 +1,4 @@
-"""One hub a process: learns from Redis that something happened, reads what from PostgreSQL, hands it to the feeds."""
+"""The hub of a process: Redis tells it that there are new events, PostgreSQL which, and it adds them to the feeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from redis.exceptions import RedisError
 
-from api.live.feed import Feed, Tally
+from api.live.feed import Feed
 from state_manager.notifications import channel, execution_of
 from state_manager.redis import TIMEOUT_S
 from state_manager.store import events
@@ -28,17 +28,19 @@ if TYPE_CHECKING:
     from redis.client import PubSub
     from sqlalchemy import Engine
 
-LOOK_EVERY_S = 0.5
-"""So often every feed looks by itself: a notice may be lost, and Redis away."""
+    from state_manager.progress import Progress
+
+POLL_INTERVAL_S = 0.5
+"""Seconds between two reads for all feeds: a notification may be lost, and Redis away."""
 
 SILENT_S = 5.0
-"""A connection to Redis that did not even answer a ping for so long is given up."""
+"""Seconds without an answer, even to a ping, after which a connection to Redis is given up."""
 
 PAGE = 250
-"""So many events of an execution are read at once, each up to some 100 kB; what is left is read next."""
+"""Events of one execution that are read at once, each up to some 100 kB; the rest is read next."""
 
 MESSAGES_AT_ONCE = 100
-"""So many notices are taken before what they speak of is read, however many more there are."""
+"""Most notifications that are taken before their events are read, however many more there are."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,37 +53,37 @@ class Hub:
 
     def __init__(self, engine: Engine, redis: Redis) -> None:
         self.closing = False
-        """Set from a signal's handler, where no lock can be taken: watchers are told at the next look."""
+        """Set from a signal's handler, where no lock can be taken: watchers are told at the next poll."""
         self._engine = engine
         self._pubsub: PubSub = redis.pubsub()  # type: ignore[no-untyped-call]
         self._feeds: dict[UUID, Feed] = {}
-        self._watched = Condition()
+        self._condition = Condition()
         self._thread: Thread | None = None
         self._redis_away = False
-        self._heard_at = 0.0
-        self._next_look = 0.0
+        self._last_message_at = 0.0
+        self._next_poll = 0.0
 
     @contextmanager
-    def feed(self, execution_id: UUID, start: Tally, watcher: Event) -> Iterator[Feed]:
-        """Have a feed of an execution, and the watcher set whenever there is something new; it begins at `start`."""
-        with self._watched:
+    def feed(self, execution_id: UUID, start: Progress, watcher: Event) -> Iterator[Feed]:
+        """Open the feed of an execution, a new one at `start`; it sets `watcher` whenever there is something new."""
+        with self._condition:
             feed = self._feeds.get(execution_id)
             if feed is None:
                 feed = self._feeds[execution_id] = Feed(execution_id, start)
             feed.watchers.add(watcher)
         try:
-            with self._watched:
+            with self._condition:
                 self._subscribe(channel(execution_id))
                 self._wake()
             yield feed
         finally:
-            with self._watched:
+            with self._condition:
                 feed.watchers.discard(watcher)
                 if not feed.watchers:
                     del self._feeds[execution_id]
 
     def _wake(self) -> None:
-        self._watched.notify()
+        self._condition.notify()
         if self._thread is None:
             thread = Thread(target=self._run, name="hub", daemon=True)
             thread.start()
@@ -90,44 +92,44 @@ class Hub:
     def _run(self) -> None:
         behind: Collection[UUID] = ()
         while True:
-            with self._watched:
-                self._watched.wait_for(lambda: self._feeds or self._pubsub.channels)
+            with self._condition:
+                self._condition.wait_for(lambda: self._feeds or self._pubsub.channels)
             try:
-                behind = self._catch_up(self._listen(at_once=bool(behind)).union(behind))
-            except Exception as error:  # noqa: BLE001  (nobody else looks after the watchers: the next look may succeed)
+                behind = self._read_new_events(self._wait_for_notifications(at_once=bool(behind)).union(behind))
+            except Exception as error:  # noqa: BLE001  (no other thread serves the watchers: the next poll may succeed)
                 if is_outage(error):
                     _log.warning("watchers wait, the database does not answer: %s", describe(error))
                 else:
-                    _log.exception("watchers wait for the next look")
+                    _log.exception("watchers wait for the next poll")
                 behind = ()
-                time.sleep(LOOK_EVERY_S)
+                time.sleep(POLL_INTERVAL_S)
             if self.closing:
                 for feed in list(self._feeds.values()):
-                    feed.wake()
+                    feed.wake_watchers()
 
-    def _listen(self, *, at_once: bool) -> set[UUID]:
-        """Wait for notices until the next look; return which executions have something new, or may have."""
+    def _wait_for_notifications(self, *, at_once: bool) -> set[UUID]:
+        """Wait for notifications until the next poll; return the executions that have, or may have, new events."""
         woken: set[UUID] = set()
-        wait_s = 0.0 if at_once else max(self._next_look - time.monotonic(), 0)
+        wait_s = 0.0 if at_once else max(self._next_poll - time.monotonic(), 0)
         try:
             for _ in range(MESSAGES_AT_ONCE):
                 message = self._message(wait_s)
                 if message is None:
                     break
-                self._heard_at = time.monotonic()
-                woken |= self._understand(message)
+                self._last_message_at = time.monotonic()
+                woken |= self._handle_message(message)
                 wait_s = 0.0
         except (RedisError, OSError) as error:
-            self._note_that_redis_is_away(error)
-            time.sleep(max(self._next_look - time.monotonic(), 0))
-        if time.monotonic() < self._next_look:
+            self._report_redis_away(error)
+            time.sleep(max(self._next_poll - time.monotonic(), 0))
+        if time.monotonic() < self._next_poll:
             return woken
-        self._next_look = time.monotonic() + LOOK_EVERY_S
-        self._look_after_redis()
+        self._next_poll = time.monotonic() + POLL_INTERVAL_S
+        self._sync_subscriptions()
         return set(self._feeds)
 
     def _message(self, wait_s: float) -> dict[str, Any] | None:
-        """Wait for a message; one that has begun to come is given more time than none."""
+        """Wait for a message; one that has begun to arrive is given longer than `wait_s`."""
         connection = self._pubsub.connection
         if not self._pubsub.subscribed or connection is None:
             found: dict[str, Any] | None = self._pubsub.get_message(timeout=wait_s)
@@ -135,19 +137,19 @@ class Hub:
             found = self._pubsub.get_message(timeout=TIMEOUT_S) if connection.can_read(wait_s) else None
         return found
 
-    def _understand(self, message: dict[str, Any]) -> set[UUID]:
+    def _handle_message(self, message: dict[str, Any]) -> set[UUID]:
         if message["type"] not in {"message", "subscribe"}:
             return set()
         execution_id = UUID(execution_of(message["channel"].decode()))
         if message["type"] == "message" and message["data"]:
             feed = self._feeds.get(execution_id)
             if feed is not None:
-                feed.pass_on(json.loads(message["data"]))
+                feed.add_progress(json.loads(message["data"]))
             return set()
         return {execution_id}
 
-    def _catch_up(self, woken: Collection[UUID]) -> Collection[UUID]:
-        """Read what is new, all of it in one query; return the executions of which there is more."""
+    def _read_new_events(self, woken: Collection[UUID]) -> Collection[UUID]:
+        """Read the new events of these executions in one query; return those of which there are more."""
         feeds = {one: feed for one in woken if (feed := self._feeds.get(one)) is not None}
         if not feeds:
             return ()
@@ -160,13 +162,13 @@ class Hub:
                 more.append(execution_id)
         return more
 
-    def _look_after_redis(self) -> None:
-        """Make the subscriptions those of the feeds, on a connection that responses."""
-        with self._watched:
+    def _sync_subscriptions(self) -> None:
+        """Subscribe to the channels of the feeds and to no others, on a connection that answers."""
+        with self._condition:
             wanted = {channel(one) for one in self._feeds}
             try:
                 if self._pubsub.subscribed:
-                    if time.monotonic() - self._heard_at > SILENT_S:
+                    if time.monotonic() - self._last_message_at > SILENT_S:
                         self._pubsub.reset()
                     else:
                         self._pubsub.ping()
@@ -177,20 +179,20 @@ class Hub:
                     self._pubsub.subscribe(*(wanted - known))
                 self._redis_away = False
             except (RedisError, OSError) as error:
-                self._note_that_redis_is_away(error)
+                self._report_redis_away(error)
 
     def _subscribe(self, name: str) -> None:
-        """Subscribe, unless Redis is away: that is tried again at each look, and nobody waits for it meanwhile."""
+        """Subscribe, unless Redis is away: each poll tries again, and no watcher waits for it meanwhile."""
         if self._redis_away or name.encode() in self._pubsub.channels:
             return
         if not self._pubsub.subscribed:
-            self._heard_at = time.monotonic()
+            self._last_message_at = time.monotonic()
         try:
             self._pubsub.subscribe(name)
         except Exception as error:  # noqa: BLE001  (the hub reads on the same connection, and may be giving it up)
-            self._note_that_redis_is_away(error)
+            self._report_redis_away(error)
 
-    def _note_that_redis_is_away(self, error: Exception) -> None:
+    def _report_redis_away(self, error: Exception) -> None:
         if not self._redis_away:
-            _log.warning("Redis is away, watchers are served every %s s: %s", LOOK_EVERY_S, error)
+            _log.warning("Redis is away, watchers are served every %s s: %s", POLL_INTERVAL_S, error)
         self._redis_away = True

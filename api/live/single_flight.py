@@ -1,4 +1,4 @@
-"""What costs much to make, and is asked for by many at once."""
+"""A cache for values that are costly to make and asked for by many at once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ K = TypeVar("K", bound="Hashable")
 V = TypeVar("V")
 
 KEPT = 16
-"""So many values are kept at once: they may be megabytes, and nobody may ask for them again."""
+"""Values kept at a time: they may be megabytes, and nobody may ask for them again."""
 
 
 class SingleFlightCache(Generic[K, V]):
-    """Makes a value once for all who ask for it within so many seconds; who asks meanwhile waits for it."""
+    """Makes a value once for all who ask for it within its lifetime; who asks while it is made waits for it."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

@@ -13,13 +13,15 @@ from flask_sock import Sock
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from api import serialisers, state
+from api import system_state
 from api.live import frames
 from api.live.connection import MESSAGE_BYTES, Closed, Connection, Gone, Reader, SharedSocket
-from api.live.feed import Tally
 from api.live.follower import Follower, raise_if_closing
-from api.live.hub import LOOK_EVERY_S
-from api.services import Services, services
+from api.live.hub import POLL_INTERVAL_S
+from api.resources.executions import present as present_execution
+from api.resources.satellites import present as present_satellite
+from api.services import Services, current_services
+from state_manager.progress import Progress
 from state_manager.states import FINISHED, TERMINAL
 from state_manager.store import events, executions, satellites
 
@@ -32,9 +34,9 @@ if TYPE_CHECKING:
 
 FAILED, NOT_FOUND, BAD_QUERY = 1011, 4404, 4422
 
-METRICS_EVERY_S = 2.0
-LONGEST_SEQ = 18
-"""So many digits PostgreSQL can count to."""
+METRICS_INTERVAL_S = 2.0
+SEQ_DIGITS = 18
+"""Digits of the largest seq that surely fits PostgreSQL's bigint."""
 
 SOCK_SERVER_OPTIONS = {"thread_class": Reader, "max_message_size": MESSAGE_BYTES}
 
@@ -51,7 +53,7 @@ def _share_the_socket() -> None:
 
 
 def _endpoint(rule: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Route a view, and close its connection as whatever leaves it demands."""
+    """Route a view, and close its connection by the exception with which it ends."""
 
     def declare(view: Callable[..., None]) -> Callable[..., None]:
         @wraps(view)
@@ -80,86 +82,82 @@ def _endpoint(rule: str) -> Callable[[Callable[..., None]], Callable[..., None]]
 
 @_endpoint("/executions/<execution_id>")
 def execution(connection: Connection, execution_id: str) -> None:
-    """Show an execution, then every event of it until its last; with `?since=SEQ` the events after that one."""
-    here, known, since = services(), _uuid(execution_id, "execution"), _since()
-    head, status = _head(here, known)
+    """Send a snapshot of an execution, then every event until its last; with `?since=SEQ` the events after that."""
+    services, found, since = current_services(), _uuid(execution_id, "execution"), _since()
+    head, status = _head(services, found)
     if since is None:
-        head, status = _show_execution(here, connection, known, head)
+        head, status = _send_snapshot(services, connection, found, head)
         since = head.seq
-    at = _tally_at(here, known, since, head)
-    Follower(here, connection, known, None, at, head, status in FINISHED).follow()
+    position = _position(services, found, since, head)
+    finished = status in FINISHED
+    Follower(services.engine, services.hub, connection, found, None, position, head, finished).follow()
 
 
 @_endpoint("/satellites/<satellite_id>")
 def satellite(connection: Connection, satellite_id: str) -> None:
-    """Show a satellite, then every event of it until its last; with `?since=SEQ` those after that one."""
-    here, known, since = services(), _uuid(satellite_id, "satellite"), _since()
-    row = satellites.get(here.engine, known)
+    """Send a snapshot of a satellite, then every event until its last; with `?since=SEQ` those after that."""
+    services, found, since = current_services(), _uuid(satellite_id, "satellite"), _since()
+    row = satellites.get(services.engine, found)
     if row is None:
         raise _not_found("satellite", satellite_id)
-    head, execution_id, finished = (
-        Tally(row["seq"], row["ended"], row["total"]),
-        row["execution_id"],
-        row["status"] in TERMINAL,
-    )
+    head, execution_id, finished = Progress.of(row), row["execution_id"], row["status"] in TERMINAL
     if since is None:
-        connection.show({"type": "snapshot", "seq": head.seq, "satellite": serialisers.satellite(row)})
+        snapshot = present_satellite(row)
+        connection.send_message({"type": "snapshot", "seq": head.seq, "satellite": snapshot})
+        del snapshot
         since = head.seq
     del row  # its output may be large, and it is watched for long
-    at = _tally_at(here, execution_id, since, head)
-    Follower(here, connection, execution_id, str(known), at, head, finished).follow()
+    position = _position(services, execution_id, since, head)
+    Follower(services.engine, services.hub, connection, execution_id, str(found), position, head, finished).follow()
 
 
 @_endpoint("/system/metrics")
 def metrics(connection: Connection) -> None:
-    """Show how the system is, every two seconds."""
-    here, kind, seq = services(), "snapshot", 0
+    """Send the system's metrics every two seconds."""
+    services, kind, seq = current_services(), "snapshot", 0
     while True:
-        measured = here.measured.get("system", lambda: state.measured(here))
+        measured = services.metrics.get("system", lambda: system_state.metrics(services.engine, services.redis))
         seq += 1
-        connection.show({"type": kind, "seq": seq, **measured})
+        connection.send_message({"type": kind, "seq": seq, **measured})
         kind = "metrics"
-        due = time.monotonic() + METRICS_EVERY_S
+        due = time.monotonic() + METRICS_INTERVAL_S
         while (left_s := due - time.monotonic()) > 0:
-            raise_if_closing(here)
-            connection.wait(min(left_s, LOOK_EVERY_S))
+            raise_if_closing(services.hub)
+            connection.wait(min(left_s, POLL_INTERVAL_S))
 
 
-def _show_execution(
-    here: Services, connection: Connection, execution_id: UUID, head: Tally
-) -> tuple[Tally, ExecutionStatus]:
+def _send_snapshot(
+    services: Services, connection: Connection, execution_id: UUID, head: Progress
+) -> tuple[Progress, ExecutionStatus]:
     """Send a snapshot; return how far the execution is by that."""
 
-    def make() -> tuple[Tally, ExecutionStatus, bytes]:
-        snapshot = executions.get(here.engine, execution_id)
+    def make() -> tuple[Progress, ExecutionStatus, bytes]:
+        snapshot = executions.get(services.engine, execution_id)
         if snapshot is None:
             raise _not_found("execution", str(execution_id))
         row = snapshot.execution
-        shown = {"type": "snapshot", "seq": row["seq"], "execution": serialisers.execution(snapshot)}
-        return (
-            Tally(row["seq"], serialisers.ended(row), row["total"]),
-            row["status"],
-            frames.text(frames.encode(shown)),
-        )
+        message = {"type": "snapshot", "seq": row["seq"], "execution": present_execution(snapshot)}
+        return Progress.of(row), row["status"], frames.text(frames.encode(message))
 
-    at, status, framed = here.snapshots.get(execution_id, make)
+    at, status, framed = services.snapshots.get(execution_id, make)
     if status in FINISHED and at.seq < head.seq:
         at, status, framed = make()  # it was retried since: nothing else would tell this watcher
     connection.send(framed)
     return at, status
 
 
-def _head(here: Services, execution_id: UUID) -> tuple[Tally, ExecutionStatus]:
-    row = executions.progress(here.engine, execution_id)
+def _head(services: Services, execution_id: UUID) -> tuple[Progress, ExecutionStatus]:
+    row = executions.progress(services.engine, execution_id)
     if row is None:
         raise _not_found("execution", str(execution_id))
-    return Tally(row["seq"], row["ended"], row["total"]), row["status"]
+    return Progress.of(row), row["status"]
 
 
-def _tally_at(here: Services, execution_id: UUID, seq: int, head: Tally) -> Tally:
+def _position(services: Services, execution_id: UUID, seq: int, head: Progress) -> Progress:
+    """Return how far the execution was at the event numbered `seq`."""
     if seq > head.seq:
         raise Closed(BAD_QUERY, f"since: the last event is {head.seq}, not {seq}")
-    return head if seq == head.seq else Tally(seq, events.ended_by(here.engine, execution_id, seq), head.total)
+    return head if seq == head.seq else Progress(seq, events.ended_at(services.engine, execution_id, seq), head.total)
 
 
 def _uuid(text: str, what: str) -> UUID:
@@ -177,6 +175,6 @@ def _since() -> int | None:
     text = request.args.get("since")
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= LONGEST_SEQ):
+    if not (text.isascii() and text.isdecimal() and len(text) <= SEQ_DIGITS):
         raise Closed(BAD_QUERY, f"since: a whole number from 0 on, not {text[:32]!r}")
     return int(text)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, text
 
-from state_manager.states import TERMINAL
+from state_manager.progress import ended_by
 from state_manager.store.tables import events, executions, satellites
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ def after(engine: Engine, known: Mapping[UUID, int], limit: int) -> Sequence[Row
         return connection.execute(_AFTER, parameters).mappings().all()
 
 
-def ended_by(engine: Engine, execution_id: UUID, seq: int) -> int:
-    """Count the satellites that had ended when an execution was at `seq`."""
-    kind, of_a_satellite = events.c.kind, events.c.satellite_id.is_not(None)
-    ended = func.count().filter(kind.in_(TERMINAL))
-    query = select(ended - func.count().filter(kind == "retried")).where(
-        events.c.execution_id == execution_id, events.c.seq <= seq, of_a_satellite
+def ended_at(engine: Engine, execution_id: UUID, seq: int) -> int:
+    """Count the satellites that had ended by an execution's event numbered `seq`."""
+    query = (
+        select(events.c.kind, func.count())
+        .where(events.c.execution_id == execution_id, events.c.seq <= seq, events.c.satellite_id.is_not(None))
+        .group_by(events.c.kind)
     )
     with engine.connect() as connection:
-        return int(connection.execute(query).scalar_one())
+        return sum(ended_by(kind) * count for kind, count in connection.execute(query))

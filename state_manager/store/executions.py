@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, text
 
-from state_manager.states import ExecutionStatus
-from state_manager.store.tables import ended_satellites, executions, satellites
+from state_manager.states import TERMINAL, ExecutionStatus
+from state_manager.store.tables import executions, satellites
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -154,8 +154,8 @@ def get(engine: Engine, execution_id: UUID) -> Snapshot | None:
 
 
 def progress(engine: Engine, execution_id: UUID) -> RowMapping | None:
-    """Read how far an execution is: its `status` and `seq`, its `total` of satellites and how many have `ended`."""
-    columns = [executions.c.status, executions.c.seq, executions.c.total, ended_satellites.label("ended")]
+    """Read how far an execution is: its `status` and `seq`, and the counts of its satellites."""
+    columns = [executions.c[name] for name in ("status", "seq", "total", *TERMINAL)]
     query = select(*columns).where(executions.c.id == execution_id)
     with engine.connect() as connection:
         return connection.execute(query).mappings().one_or_none()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, insert, select
 
-from state_manager.states import SatelliteStatus
-from state_manager.store.tables import ended_satellites, executions, logs, satellites
+from state_manager.states import TERMINAL, SatelliteStatus
+from state_manager.store.tables import executions, logs, satellites
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,10 +40,7 @@ class LogRecord:
 
 
 def get(engine: Engine, satellite_id: UUID) -> RowMapping | None:
-    """Read one satellite, with `dependency_outputs` by name.
-
-    And how far its execution was at that moment: its `seq`, its `total` of satellites and how many had `ended`.
-    """
+    """Read one satellite, with `dependency_outputs` by name, and the `seq` and counts of its execution."""
     needed = satellites.alias()
     outputs = (
         select(func.json_object_agg(needed.c.name, needed.c.output))
@@ -52,7 +49,7 @@ def get(engine: Engine, satellite_id: UUID) -> RowMapping | None:
         .label("dependency_outputs")
     )
     query = (
-        select(satellites, outputs, executions.c.seq, executions.c.total, ended_satellites.label("ended"))
+        select(satellites, outputs, *(executions.c[name] for name in ("seq", "total", *TERMINAL)))
         .join(executions, executions.c.id == satellites.c.execution_id)
         .where(satellites.c.id == satellite_id)
     )

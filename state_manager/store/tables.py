@@ -95,9 +95,6 @@ executions = Table(
     postgresql_with={"fillfactor": "50"},
 )
 
-ended_satellites = executions.c.completed + executions.c.failed + executions.c.skipped + executions.c.cancelled
-"""How many satellites of an execution have ended, however they did."""
-
 satellites = Table(
     "satellites",
     metadata,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.app import create_app
-from api.examples import CLUSTER
+from api.cluster_document import EXAMPLE
 from state_manager.config import Settings
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def test_the_documentation_names_every_route(client: FlaskClient) -> None:
 
 def test_the_documented_example_is_accepted(client: FlaskClient) -> None:
     content = client.get("/openapi.json").get_json()["paths"]["/executions"]["post"]["requestBody"]["content"]
-    assert content["application/json"]["example"] == CLUSTER
+    assert content["application/json"]["example"] == EXAMPLE
     for media_type, body in content.items():
         example = body["example"]
         text = example if isinstance(example, str) else json.dumps(example)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,11 @@ import pytest
 
 from api.app import create_app
 from api.live.connection import Closed
-from api.live.feed import Tally
 from api.live.follower import Follower
 from api.live.hub import Hub
-from api.services import of
+from api.services import services_of
 from state_manager.config import Settings
+from state_manager.progress import Progress
 from tests.factories import front, submit
 from tests.live.frames import messages_in
 from tests.store.attempts import claim, completed, settle
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from api.services import Services
     from tests.factories import Submitted
 
 
@@ -52,14 +50,14 @@ class StillHub(Hub):
 
 
 @contextmanager
-def services(database_uri: str) -> Iterator[Services]:
-    """Have an application's services, and close what they have opened when the block ends."""
-    here = of(create_app(Settings(database_uri=database_uri, redis_uri="redis://127.0.0.1:1")))
+def engine_and_hub(database_uri: str) -> Iterator[tuple[Engine, Hub]]:
+    """Yield an application's engine and a hub that stands still; close them when the block ends."""
+    services = services_of(create_app(Settings(database_uri=database_uri, redis_uri="redis://127.0.0.1:1")))
     try:
-        yield replace(here, hub=StillHub(here.engine, here.redis))
+        yield services.engine, StillHub(services.engine, services.redis)
     finally:
-        here.engine.dispose()
-        here.redis.close()
+        services.engine.dispose()
+        services.redis.close()
 
 
 def follow(
@@ -69,10 +67,9 @@ def follow(
     client: Any = Client()
     satellite_id = None if satellite is None else str(submitted.ids[satellite])
     total = len(submitted.ids)
-    with services(database_uri) as here, pytest.raises(Closed) as closed:
-        Follower(
-            here, client, submitted.execution_id, satellite_id, Tally(known, 0, total), Tally(head, 0, total), finished
-        ).follow()
+    start, end = Progress(known, 0, total), Progress(head, 0, total)
+    with engine_and_hub(database_uri) as (engine, hub), pytest.raises(Closed) as closed:
+        Follower(engine, hub, client, submitted.execution_id, satellite_id, start, end, finished).follow()
     return client.seqs, closed.value.code
 
 

@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.live import feed as feeds
-from api.live.feed import Feed, Tally, TooSlow
+from api.live.feed import Feed, TooSlow
+from state_manager.progress import Progress
 from tests.live.frames import messages_in
 
 if TYPE_CHECKING:
-    from api.live.feed import Batch
+    from api.live.entries import Batch
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 EXECUTION = uuid4()
@@ -35,7 +36,7 @@ def event(seq: int, kind: str, satellite: UUID | None = None, **data: Any) -> di
 
 
 def started_at(seq: int = 2) -> Feed:
-    return Feed(EXECUTION, Tally(seq, 0, len(SATELLITES)))
+    return Feed(EXECUTION, Progress(seq, 0, len(SATELLITES)))
 
 
 def messages(batch: Batch | None) -> list[dict[str, Any]]:
@@ -77,7 +78,7 @@ def test_percentage_follows_what_ended_and_what_came_back() -> None:
 
 
 def test_retry_of_the_execution_is_no_satellite_that_came_back() -> None:
-    feed = Feed(EXECUTION, Tally(5, 4, 4))
+    feed = Feed(EXECUTION, Progress(5, 4, 4))
     feed.extend([event(6, "retried"), event(7, "retried", SATELLITES[0])])
     (message,) = messages(feed.read(0))
     assert [one["progress"] for one in message["events"]] == [100, 75]
@@ -111,7 +112,7 @@ def test_progress_has_a_frame_of_its_own_between_events() -> None:
     feed = started_at(2)
     said = {"type": "progress", "satellite_id": str(SATELLITES[0]), "progress": 0.5}
     feed.extend([event(3, "started", SATELLITES[0]), event(4, "started", SATELLITES[1])])
-    feed.pass_on(said)
+    feed.add_progress(said)
     feed.extend([event(5, "completed", SATELLITES[0])])
     kinds = [message["type"] for message in messages(feed.read(0))]
     assert kinds == ["events", "progress", "event"]

@@ -1,4 +1,4 @@
-"""A blueprint whose operations are declared in one place each, and whose queries are strict."""
+"""The blueprint of a resource: each operation is declared in one place, and queries are strict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import flask_smorest
 from webargs.flaskparser import FlaskParser
 
-from api.responses import Error
+from api.errors import Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -25,8 +25,8 @@ class _StrictParser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION: Mapping[str, str | None] = {"query": "raise", "headers": "exclude"}  # type: ignore[assignment]
 
 
-class Resource(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest has no types
-    """The operations on one kind of thing."""
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest has no types
+    """The operations on one resource."""
 
     ARGUMENTS_PARSER = _StrictParser()
 
@@ -34,7 +34,7 @@ class Resource(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest 
         self,
         method: str,
         rule: str,
-        answer: type[Schema],
+        schema: type[Schema],
         *,
         status: HTTPStatus = HTTPStatus.OK,
         query: type[Schema] | None = None,
@@ -45,16 +45,16 @@ class Resource(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest 
     ) -> Callable[[View], View]:
         """Route a view, document it, and hand it its parsed query or headers.
 
-        `also` are other statuses that come with the same answer, `errors` those that come with an error.
+        `also` are other statuses that come with the same response, `errors` those that come with an error.
         """
 
         def declare(view: View) -> View:
-            declared: Any = self.response(status, answer)(view)
-            for other, shape in (*((one, answer) for one in also), *((one, Error) for one in errors)):
-                declared = self.alt_response(other, schema=shape, description=other.phrase)(declared)
-            for schema, location in ((headers, "headers"), (query, "query")):
-                if schema is not None:
-                    declared = self.arguments(schema, location=location)(declared)
+            declared: Any = self.response(status, schema)(view)
+            for other, shown in (*((one, schema) for one in also), *((one, Error) for one in errors)):
+                declared = self.alt_response(other, schema=shown, description=other.phrase)(declared)
+            for asked, location in ((headers, "headers"), (query, "query")):
+                if asked is not None:
+                    declared = self.arguments(asked, location=location)(declared)
             if documentation:
                 declared = self.doc(**documentation)(declared)
             self.route(rule, methods=[method])(declared)

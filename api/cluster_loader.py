@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
 
-from api.documents import as_path
-from api.schemas import ClusterDocument
+from api.cluster_document import ClusterDocument
+from api.faults import faults_of
 from state_manager import submission
 from state_manager.cluster import Cluster, Satellite
 from state_manager.errors import Fault, InvalidDocument
@@ -34,20 +34,9 @@ def load(types_cache: SatelliteTypeCache, document: Mapping[str, Any], limits: L
     try:
         cluster: Cluster = _CLUSTER.load(document)
     except ValidationError as error:
-        found = [Fault(as_path(steps), message) for steps, message in flatten(error.messages_dict)]
+        found = list(faults_of(error.messages_dict))
         raise InvalidDocument([*found, *_graph_faults(types_cache, document, limits, found)]) from error
     return cluster
-
-
-def flatten(messages: Mapping[Any, Any], above: tuple[str | int, ...] = ()) -> Iterator[tuple[list[str | int], str]]:
-    """List marshmallow's nested messages with the path of each."""
-    for key, below in messages.items():
-        steps = above if key == "_schema" else (*above, key)
-        if isinstance(below, dict):
-            yield from flatten(below, steps)
-        else:
-            for message in below if isinstance(below, list) else [below]:
-                yield list(steps), str(message)
 
 
 def _refuse_oversize(document: Mapping[str, Any], limits: Limits) -> None:

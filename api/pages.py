@@ -1,0 +1,29 @@
+"""Pages of a list: the query's `limit`, and where the next page begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from marshmallow import fields, validate
+
+from api.schemas import StrictSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+T = TypeVar("T")
+
+
+class PageQuery(StrictSchema):
+    """The part of a query that every list has."""
+
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
+
+
+def cut(rows: Sequence[T], limit: int) -> tuple[Sequence[T], T | None]:
+    """Return a page of at most `limit` rows, and its last row where more follow.
+
+    Takes one row more than the page has: only that row tells whether there is a next page.
+    """
+    page = rows[:limit]
+    return page, page[-1] if len(rows) > limit else None
