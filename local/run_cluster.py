@@ -59,7 +59,7 @@ def with_satellites_beside(settings: Settings, cluster: Path) -> Settings:
 
 async def run(settings: Settings, document: bytes) -> Execution:
     """Submit a cluster and show it to its end; an API that dies meanwhile is waited for, since it is started again."""
-    async with StateManagerClient(address(settings), patience_s=math.inf) as client:
+    async with StateManagerClient(address(settings), retry_for_s=math.inf) as client:
         execution_id = await client.submit_cluster(document)
         return await follow(client, execution_id, display_on(sys.stderr), submitted_just_now=True)
 

@@ -1,1 +1,1 @@
-"""`exosphere`: the client as a command. `arguments` reads the command line, `actions` does what it says."""
+"""`exosphere`, the command-line interface of the client: `arguments` parses, `main` runs the command."""

@@ -1,4 +1,4 @@
-"""Showing what happens in an execution: a live display on a terminal, lines elsewhere, JSON for programs."""
+"""Display of an execution's updates: redrawn in place on a terminal, plain lines elsewhere, JSON for programs."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
 
     from exospherehost.state_manager import Execution, StateManagerClient, Update
 
-TICK_S = 0.1
+TICK_INTERVAL_S = 0.1
 
 
 class Display(Protocol):
-    """Shows updates within its context. `tells_all`: it wants every event, not the first moment and what follows."""
+    """Shows updates while it is entered. `shows_history`: it shows every event since the submission, where it can."""
 
-    tells_all: bool
+    shows_history: bool
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start to show."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave what is to stay."""
+        """Stop, and leave the final state on the screen."""
 
     def show(self, update: Update) -> None:
-        """Show that something happened."""
+        """Show an update."""
 
     def tick(self) -> None:
-        """Show that time goes by."""
+        """Redraw, for the time that has passed."""
 
 
 def is_live(stream: TextIO) -> bool:
-    """Tell whether a display on this stream can be redrawn."""
+    """Tell whether a stream is a terminal that can be redrawn."""
     return stream.isatty() and not Console(file=stream).is_dumb_terminal
 
 
 def display_on(stream: TextIO, *, as_json: bool = False) -> Display:
-    """Choose the display that suits a stream."""
+    """Return the display that suits a stream."""
     if as_json:
         return JsonLines(stream)
     return LiveDisplay(Console(file=stream)) if is_live(stream) else PlainLines(stream)
@@ -56,8 +56,8 @@ def display_on(stream: TextIO, *, as_json: bool = False) -> Display:
 async def follow(
     client: StateManagerClient, execution_id: str, display: Display, *, submitted_just_now: bool = False
 ) -> Execution:
-    """Show an execution until its end, and return it."""
-    watch = client.watch_execution(execution_id, from_the_start=submitted_just_now and display.tells_all)
+    """Display an execution until its end, and return it."""
+    watch = client.watch_execution(execution_id, from_the_start=submitted_just_now and display.shows_history)
     final = None
     with display:
         async with _ticking(display), watch as updates:
@@ -72,7 +72,7 @@ async def _ticking(display: Display) -> AsyncIterator[None]:
     async def tick() -> None:
         while True:
             display.tick()
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(TICK_INTERVAL_S)
 
     ticking = asyncio.create_task(tick())
     try:

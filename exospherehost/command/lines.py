@@ -1,4 +1,4 @@
-"""Updates as lines: for people who read a file, and for programs."""
+"""Updates as lines of text for people, and as lines of JSON for programs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class _Lines:
-    """A line each, at once; nothing is redrawn."""
+    """Prints a line an update at once, and redraws nothing."""
 
-    tells_all = True
+    shows_history = True
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -30,50 +30,51 @@ class _Lines:
         return None
 
     def tick(self) -> None:
-        """Time alone makes no line."""
+        """Do nothing: lines are not redrawn."""
 
     def _print(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
 
 
 class PlainLines(_Lines):
-    """A line an event; what satellites say of their progress is left out."""
+    """A line of text for each event. Reports of progress are left out."""
 
     def show(self, update: Update) -> None:
-        """Print it."""
+        """Print an update, unless it is a report of progress."""
         if update.kind != "progress":
-            self._print(line(update))
+            self._print(format_update(update))
 
 
 class JsonLines(_Lines):
-    """A line an update."""
+    """A line of JSON for each update."""
 
     def show(self, update: Update) -> None:
-        """Print it."""
+        """Print an update."""
         self._print(json.dumps(as_json(update), ensure_ascii=False))
 
 
-def line(update: Update) -> str:
-    """Write an update for a person, on one line."""
+def format_update(update: Update) -> str:
+    """Format an update for a person, on one line."""
     satellite = update.satellite
-    what = update.status if update.kind == "snapshot" else update.kind
+    description = update.status if update.kind == "snapshot" else update.kind
     if satellite is not None and satellite.duration_ms is not None:
-        what += f" in {satellite.duration_ms / 1000:.3f} s"
+        description += f" in {satellite.duration_ms / 1000:.3f} s"
     if satellite is not None and (satellite.attempt or 1) > 1:
-        what += f", attempt {satellite.attempt}"
+        description += f", attempt {satellite.attempt}"
     error = update.error if satellite is None else satellite.error
     if error:
-        what += f": {printable(error)}"
-    return f"{update.at}  {update.progress:3.0f}%  {satellite.name if satellite else 'execution'}  {what}"
+        description += f": {printable(error)}"
+    subject = printable(satellite.name) if satellite else "execution"
+    return f"{update.at}  {update.progress:3.0f}%  {subject}  {description}"
 
 
 def as_json(update: Update) -> dict[str, Any]:
-    """Give an update's fields, with the results in the last one, and without the whole execution."""
+    """Return an update's fields without the execution, but with its results in the final update."""
     fields = asdict(replace(update, execution=None))
     del fields["execution"]
     return {**fields, "results": update.results}
 
 
 def printable(text: str) -> str:
-    """Take out what would break a line or command a terminal: nobody knows what a satellite says."""
+    """Replace line breaks and control characters, with which a satellite's text could command the terminal."""
     return "".join(one if one.isprintable() else " " for one in text)

@@ -1,4 +1,4 @@
-"""The display on a terminal: a line for each satellite that runs, a bar of the whole, and what ended lately."""
+"""The display on a terminal: recently ended satellites, a bar for each running one, and a bar of the execution."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from exospherehost.command.board import Board, Ended, Running
+from exospherehost.command.display_state import DisplayState, EndedAttempt, RunningSatellite
 from exospherehost.command.lines import printable
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from exospherehost.state_manager import Update
 
 BAR_WIDTH = 24
-OTHER_LINES = 9
-"""Lines of the terminal that satellites which run are not given: those that ended, the whole, and some air."""
+RESERVED_LINES = 9
+"""Lines of the terminal that running satellites cannot use: recently ended ones, the execution's bar, a margin."""
 
-LOOKS = {
+STATUS_STYLES = {
     "completed": ("✓", "green"),
     "failed": ("✗", "red"),
     "retrying": ("↻", "yellow"),
@@ -37,99 +37,99 @@ LOOKS = {
 
 
 class LiveDisplay:
-    """Redraws itself at each tick; failures stay above it."""
+    """Redraws itself at each tick. Failures are printed above it and stay."""
 
-    tells_all = False
+    shows_history = False
 
-    def __init__(self, console: Console, board: Board | None = None) -> None:
+    def __init__(self, console: Console, state: DisplayState | None = None) -> None:
         self._console = console
-        self._board = board or Board()
-        # Without a thread of its own: `run.py` forks, and a thread that holds a lock meanwhile would never let go.
+        self._state = state or DisplayState()
+        # No refresh thread: `run.py` forks, and a child would inherit a lock that the thread holds, locked for ever.
         self._live = Live(console=console, auto_refresh=False, get_renderable=self._render)
 
     def __enter__(self) -> Self:
-        """Take the end of the terminal."""
+        """Start to draw at the end of the terminal."""
         self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Draw it a last time."""
+        """Draw the final state."""
         self._live.stop()
 
     def show(self, update: Update) -> None:
-        """Take it in; a failure is told at once."""
-        for ended in self._board.take(update):
+        """Apply an update; print the error of a failed attempt at once."""
+        for ended in self._state.apply(update):
             if ended.error is not None:
-                self._console.print(_ended(ended))
+                self._console.print(_ended_line(ended))
 
     def tick(self) -> None:
-        """Draw how things are."""
+        """Redraw."""
         self._live.refresh()
 
     def _render(self) -> RenderableType:
-        board = self._board
-        room = max(self._console.height - OTHER_LINES, 3)
-        running = list(board.running.values())
-        rows: list[RenderableType] = [_ended(one) for one in board.recent if one.error is None]
-        rows.append(self._table(running[:room]))
-        if len(running) > room:
-            rows.append(Text(f"  … and {len(running) - room} more run", style="dim"))
-        rows.append(self._whole())
+        state = self._state
+        visible = max(self._console.height - RESERVED_LINES, 3)
+        running = list(state.running.values())
+        rows: list[RenderableType] = [_ended_line(one) for one in state.recent if one.error is None]
+        rows.append(self._progress_bars(running[:visible]))
+        if len(running) > visible:
+            rows.append(Text(f"  … and {len(running) - visible} more running", style="dim"))
+        rows.append(self._summary())
         return Group(*rows)
 
-    def _table(self, running: list[Running]) -> Table:
+    def _progress_bars(self, running: list[RunningSatellite]) -> Table:
         table = Table.grid(padding=(0, 1))
         for one in running:
             bar = ProgressBar(100, 100 * (one.fraction or 0), width=BAR_WIDTH, pulse=one.fraction is None)
             name = one.name if (one.attempt or 1) == 1 else f"{one.name} (attempt {one.attempt})"
             table.add_row(
                 Text("●", style="cyan"),
-                _cut(name),
+                _ellipsized(name),
                 bar,
-                Text(_seconds(self._board.clock() - one.since), style="cyan"),
-                _cut(one.message, style="dim"),
+                Text(format_duration(self._state.clock() - one.since), style="cyan"),
+                _ellipsized(one.message, style="dim"),
             )
         return table
 
-    def _whole(self) -> Table:
-        board = self._board
-        sign, style = LOOKS[board.status]
-        counts = board.counts
-        told = [f"{sum(counts.values()) - counts['pending'] - counts['running']} of {board.total}"]
-        told += [f"{counts[state]} {state}" for state in ("failed", "skipped", "cancelled") if counts[state]]
+    def _summary(self) -> Table:
+        state = self._state
+        sign, style = STATUS_STYLES[state.status]
+        counts = state.counts
+        texts = [f"{sum(counts.values()) - counts['pending'] - counts['running']} of {state.total}"]
+        texts += [f"{counts[status]} {status}" for status in ("failed", "skipped", "cancelled") if counts[status]]
         table = Table.grid(padding=(0, 1))
         table.add_row(
             Text(sign, style=style),
-            Text(f"{board.title} {board.status}", style="bold"),
-            ProgressBar(100, board.percent, width=BAR_WIDTH),
-            Text(f"{board.percent:.0f}%"),
-            Text(", ".join(told)),
-            Text("" if board.since is None else _seconds(board.clock() - board.since), style="cyan"),
+            Text(f"{state.title} {state.status}", style="bold"),
+            ProgressBar(100, state.percent, width=BAR_WIDTH),
+            Text(f"{state.percent:.0f}%"),
+            Text(", ".join(texts)),
+            Text("" if state.since is None else format_duration(state.clock() - state.since), style="cyan"),
         )
         return table
 
 
-def _ended(one: Ended) -> Text:
-    sign, style = LOOKS[one.kind]
+def _ended_line(one: EndedAttempt) -> Text:
+    sign, style = STATUS_STYLES[one.kind]
     text = Text(f"{sign} ", style=style, no_wrap=True, overflow="ellipsis")
     text.append(printable(one.name), style="default")
     if one.kind != "completed":
         text.append(f" {one.kind}")
     if one.seconds is not None:
-        text.append(f" {_seconds(one.seconds)}", style="cyan")
+        text.append(f" {format_duration(one.seconds)}", style="cyan")
     if one.error is not None:
         text.append(f"  {printable(one.error)}")
     return text
 
 
-def _cut(words: str, style: str = "") -> Text:
-    return Text(printable(words), style=style, no_wrap=True, overflow="ellipsis")
+def _ellipsized(text: str, style: str = "") -> Text:
+    return Text(printable(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _seconds(seconds: float) -> str:
-    """Write a duration: 0.3 s, 12.5 s, 2:05, 1:02:05."""
+def format_duration(seconds: float) -> str:
+    """Format a duration: 0.3 s, 12.5 s, 2:05, 1:02:05."""
     minutes, rest = divmod(int(seconds), 60)
     if not minutes:
         return f"{seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""Clients of the State Manager: submit clusters, watch them run, take what came of them.
+"""The client of the State Manager: submit clusters, watch executions, read their results.
 
     client = StateManagerClient(uri="http://localhost:8001")
     execution_id = await client.submit_cluster(cluster)
@@ -6,13 +6,11 @@
         async for update in stream:
             print(update.status, update.progress)
 
-`client` is what users call, over HTTP by `calls`; `watching` keeps a WebSocket open, `picture` makes updates of
-what comes over it; `documents` and `updates` are what users are given, `errors` what is raised.
+`client` is what users call. `http` sends its requests, `pages` reads listings.
+`watch` keeps a WebSocket open, and `execution_view` turns its messages into `updates`. `models` are the API's objects.
 """
 
-from exospherehost.state_manager.calls import Pages
 from exospherehost.state_manager.client import StateManagerClient
-from exospherehost.state_manager.documents import Execution, LogLine, Satellite
 from exospherehost.state_manager.errors import (
     Conflict,
     Fault,
@@ -24,6 +22,8 @@ from exospherehost.state_manager.errors import (
     Unauthorized,
     Unavailable,
 )
+from exospherehost.state_manager.models import Execution, LogLine, Satellite
+from exospherehost.state_manager.pages import Pages
 from exospherehost.state_manager.updates import SatelliteUpdate, Update
 
 __all__ = [

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
-from exospherehost.state_manager.calls import Calls, Pages
-from exospherehost.state_manager.documents import FINISHED, Execution, ExecutionStatus, LogLine, Satellite
-from exospherehost.state_manager.picture import Picture
-from exospherehost.state_manager.watching import Watch
+from exospherehost.state_manager.execution_view import ExecutionView
+from exospherehost.state_manager.http import HttpClient
+from exospherehost.state_manager.models import FINISHED, Execution, ExecutionStatus, LogLine, Satellite
+from exospherehost.state_manager.pages import Pages
+from exospherehost.state_manager.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,57 +29,57 @@ DEFAULT_URI = "http://127.0.0.1:8001"
 class StateManagerClient:
     """A client of the State Manager at `uri`, by default `EXOSPHERE_STATE_MANAGER_URI`, else http://127.0.0.1:8001.
 
-    `api_key`, by default `EXOSPHERE_API_KEY`, is sent with every request. While the server is away, or answers
-    429, 502, 503 or 504, calls are made again for `patience_s` seconds; only then they raise Unavailable.
-    All raise StateManagerError.
+    `api_key`, by default `EXOSPHERE_API_KEY`, is sent with every request. While the server does not respond, or
+    responds with 429, 502, 503 or 504, requests are retried with backoff for `retry_for_s` seconds; after that
+    they raise Unavailable. Every error is a StateManagerError.
 
-    It may be used as it is, closed by `aclose`, or as `async with StateManagerClient() as client`.
+    Use it as `async with StateManagerClient() as client`, which keeps connections open, or without and call `aclose`.
     """
 
-    def __init__(self, uri: str | None = None, api_key: str | None = None, *, patience_s: float = 30.0) -> None:
+    def __init__(self, uri: str | None = None, api_key: str | None = None, *, retry_for_s: float = 30.0) -> None:
         self.uri = (uri or os.environ.get("EXOSPHERE_STATE_MANAGER_URI") or DEFAULT_URI).rstrip("/")
         if not self.uri.startswith(("http://", "https://")):
             raise ValueError(f"the State Manager's URI begins with http:// or https://, not {self.uri!r}")
         key = api_key or os.environ.get("EXOSPHERE_API_KEY")
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._patience_s = patience_s
-        self._calls = Calls(self.uri, self._headers, patience_s)
+        self._retry_for_s = retry_for_s
+        self._http = HttpClient(self.uri, self._headers, retry_for_s)
 
     async def __aenter__(self) -> Self:
-        """Keep connections from now on, until they are closed."""
-        self._calls.open()
+        """Keep connections open from now on."""
+        self._http.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close its connections."""
-        await self._calls.aclose()
+        """Close the connections."""
+        await self._http.aclose()
 
     async def submit_cluster(
         self, cluster: Mapping[str, Any] | str | bytes | Path, *, idempotency_key: str | None = None
     ) -> str:
         """Submit a cluster, and return the execution's id.
 
-        It is a dictionary, a document as JSON or YAML, or the path of a file with one. With the same `idempotency_key`
-        (up to 255 printable characters) and document, the execution that there is counts. Each call has a key of its
-        own by default, so that what is sent again after a connection broke counts once.
-        Raises InvalidCluster with every fault and its path, and Conflict where the key was used for another document.
+        `cluster` is a dictionary, a JSON or YAML document, or the path of a file with one. Submitting the same document
+        with the same `idempotency_key` (up to 255 printable characters) again returns the execution that exists.
+        By default each call has a key of its own, so that its retries create one execution.
+        Raises InvalidCluster with every fault and its path, and Conflict if the key was used with another document.
         """
         content, media_type = (
-            await asyncio.to_thread(_file, cluster) if isinstance(cluster, Path) else _document(cluster)
+            await asyncio.to_thread(_read_file, cluster) if isinstance(cluster, Path) else _encode(cluster)
         )
         headers = {"Content-Type": media_type, "Idempotency-Key": idempotency_key or str(uuid4())}
-        answer = await self._calls.ask("POST", "/executions", content=content, headers=headers)
-        return str(answer["execution_id"])
+        submitted = await self._http.request("POST", "/executions", content=content, headers=headers)
+        return str(submitted["execution_id"])
 
     async def get_execution(self, execution_id: str | UUID) -> Execution:
-        """Look at an execution, its satellites and results. Raises NotFound."""
-        return Execution(await self._calls.ask("GET", f"/executions/{_segment(execution_id)}"))
+        """Read an execution with its satellites and results. Raises NotFound."""
+        return Execution(await self._http.request("GET", f"/executions/{_path_segment(execution_id)}"))
 
     def list_executions(
         self,
@@ -90,83 +91,85 @@ class StateManagerClient:
         created_before: datetime | None = None,
         limit: int | None = None,
     ) -> Pages[Execution]:
-        """List executions without their satellites, newest first: all that there are, or `limit` of them.
+        """List executions without their satellites, newest first: all of them, or at most `limit`.
 
         `async for execution in client.list_executions()` reads further pages as they are needed;
-        `await client.list_executions(limit=10)` gives a list. `created_after` counts from that time on,
-        `created_before` up to it; both aware. Raises InvalidRequest.
+        `await client.list_executions(limit=10)` returns a list. `created_after` includes that time,
+        `created_before` excludes it; both must have a time zone. Raises InvalidRequest.
         """
-        wanted = {
+        filters = {
             "project": project,
             "cluster_id": cluster_id,
             "status": status,
             "created_after": created_after and created_after.isoformat(),
             "created_before": created_before and created_before.isoformat(),
         }
-        query = {name: str(value) for name, value in wanted.items() if value is not None}
-        return Pages(self._calls, "/executions", Execution, query, limit)
+        query = {name: str(value) for name, value in filters.items() if value is not None}
+        return Pages(self._http, "/executions", Execution, query, limit)
 
     async def cancel_execution(self, execution_id: str | UUID) -> Execution:
-        """Cancel an execution: nothing of it starts any more, what runs is interrupted; again, it does no harm.
+        """Cancel an execution: no further satellite starts, and running ones are interrupted. May be repeated.
 
-        Raises NotFound, and Conflict where it has completed or failed.
+        Raises NotFound, and Conflict if it has completed or failed.
         """
-        return Execution(await self._calls.ask("DELETE", f"/executions/{_segment(execution_id)}"))
+        return Execution(await self._http.request("DELETE", f"/executions/{_path_segment(execution_id)}"))
 
     async def retry_execution(self, execution_id: str | UUID) -> Execution:
-        """Resume a failed execution from where it failed; what is done stays done.
+        """Run the failed satellites of a failed execution again, and those skipped because of them.
 
-        Raises NotFound, Conflict unless it failed, and Unavailable where the answer was lost: then look at the
-        execution, for it may run again already.
+        Raises NotFound, Conflict unless it has failed, and Unavailable if the response was lost: the execution may be
+        running again then, so the request is not repeated. `get_execution` tells.
         """
-        path = f"/executions/{_segment(execution_id)}/retry"
-        return Execution(await self._calls.ask("POST", path, repeatable=False))
+        path = f"/executions/{_path_segment(execution_id)}/retry"
+        return Execution(await self._http.request("POST", path, idempotent=False))
 
     async def get_satellite(self, satellite_id: str | UUID) -> Satellite:
-        """Look at a satellite in full: configuration, input, output, error, resource usage. Raises NotFound."""
-        return Satellite(await self._calls.ask("GET", f"/satellites/{_segment(satellite_id)}"))
+        """Read a satellite with its configuration, input, output, error and resource usage. Raises NotFound."""
+        return Satellite(await self._http.request("GET", f"/satellites/{_path_segment(satellite_id)}"))
 
     async def retry_satellite(self, satellite_id: str | UUID) -> Satellite:
-        """Try a failed satellite again, also while its execution still runs. Raises as `retry_execution`."""
-        path = f"/satellites/{_segment(satellite_id)}/retry"
-        return Satellite(await self._calls.ask("POST", path, repeatable=False))
+        """Run a failed satellite again, also while its execution is still running. Raises as `retry_execution`."""
+        path = f"/satellites/{_path_segment(satellite_id)}/retry"
+        return Satellite(await self._http.request("POST", path, idempotent=False))
 
     def logs(self, satellite_id: str | UUID, *, limit: int | None = None) -> Pages[LogLine]:
-        """Read what a satellite logged and printed, of every attempt, oldest first; as `list_executions`."""
-        return Pages(self._calls, f"/satellites/{_segment(satellite_id)}/logs", LogLine, {}, limit)
+        """Read what a satellite logged and printed in all attempts, oldest first; iterate as `list_executions`."""
+        return Pages(self._http, f"/satellites/{_path_segment(satellite_id)}/logs", LogLine, {}, limit)
 
     def watch_execution(self, execution_id: str | UUID, *, from_the_start: bool = False) -> Watch:
-        """Watch an execution: `async with` it, and iterate over its updates.
+        """Watch an execution: enter it with `async with`, and iterate over its updates.
 
-        The first shows how things are, then each event comes once and in order, also over restarts of the server,
-        and between them what satellites say of their progress. It ends after `completed`, `failed` or `cancelled`,
-        which brings the results. With `from_the_start` every event since the submission comes instead of how
-        things are; that ends at the first end, even if the execution was retried since.
+        The first update is a snapshot. Then each event comes once and in order, also when the server restarts,
+        with the progress that satellites report in between. It ends after `completed`, `failed` or `cancelled`;
+        this update has the results. With `from_the_start` there is no snapshot, but every event since the submission;
+        this ends at the first end, even if the execution was retried after it.
         """
-        picture = Picture(str(execution_id), seq=0 if from_the_start else None)
-        return Watch(self.uri, self._headers, self._patience_s, picture, self.get_execution)
+        view = ExecutionView(str(execution_id), seq=0 if from_the_start else None)
+        return Watch(self.uri, self._headers, self._retry_for_s, view, self.get_execution)
 
     async def wait(self, execution_id: str | UUID, *, timeout: float | None = None) -> Execution:  # noqa: ASYNC109
-        """Wait until an execution has ended, and return it; raises TimeoutError after that many seconds."""
+        """Wait until an execution has ended, and return it; raises TimeoutError after `timeout` seconds.
+
+        One that failed and was retried before it could be read is waited for further.
+        """
         async with asyncio.timeout(timeout):
             while True:
                 async with self.watch_execution(execution_id) as updates:
                     ends = [update.execution async for update in updates if update.is_final]
                 if ends and ends[0] is not None and ends[0].status in FINISHED:
                     return ends[0]
-                # It had failed, and was retried before we could read it.
 
 
-def _segment(identifier: str | UUID) -> str:
+def _path_segment(identifier: str | UUID) -> str:
     return quote(str(identifier), safe="")
 
 
-def _file(path: Path) -> tuple[bytes, str]:
+def _read_file(path: Path) -> tuple[bytes, str]:
     return path.read_bytes(), "application/json" if path.suffix == ".json" else "application/yaml"
 
 
-def _document(cluster: Mapping[str, Any] | str | bytes) -> tuple[bytes, str]:
-    """Give a cluster as bytes, and their media type: JSON is called so, any other text is YAML."""
+def _encode(cluster: Mapping[str, Any] | str | bytes) -> tuple[bytes, str]:
+    """Encode a cluster, and return its media type: JSON if it parses as such, else YAML."""
     if not isinstance(cluster, str | bytes):
         return json.dumps(dict(cluster), allow_nan=False).encode(), "application/json"
     content = cluster.encode() if isinstance(cluster, str) else cluster

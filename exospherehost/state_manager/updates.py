@@ -1,36 +1,36 @@
-"""What a watcher is given each time something happened."""
+"""The updates that a watcher receives."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from exospherehost.state_manager.documents import FINISHED
+from exospherehost.state_manager.models import FINISHED
 
 if TYPE_CHECKING:
-    from exospherehost.state_manager.documents import Execution, ExecutionStatus, SatelliteStatus
+    from exospherehost.state_manager.models import Execution, ExecutionStatus, SatelliteStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SatelliteUpdate:
-    """What happened to a satellite, or how far it says it is."""
+    """A change of a satellite's state, or a report of its progress."""
 
     satellite_id: str
     name: str
     status: SatelliteStatus
     attempt: int | None = None
     progress: float | None = None
-    """From 0 to 1, where the satellite said so just now."""
+    """From 0 to 1; only in a report of progress."""
     message: str | None = None
     error: str | None = None
-    """Why its attempt failed."""
+    """The error of a failed attempt."""
     duration_ms: float | None = None
-    """How long its last attempt took, where it has just ended."""
+    """The duration of an attempt that has just ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """Something happened in an execution; or, the first time, how things are."""
+    """One event of an execution, a report of progress, or the snapshot that a watch starts with."""
 
     execution_id: str
     kind: str
@@ -38,23 +38,23 @@ class Update:
     status: ExecutionStatus
     """The execution's, also where the update is about a satellite."""
     progress: float
-    """How far the execution is, from 0 to 100: every satellite that has ended counts, however it did."""
+    """The percentage of satellites that have ended, whether completed, failed, skipped or cancelled."""
     seq: int
-    """Of the latest event."""
+    """The number of the latest event."""
     at: str
     satellite: SatelliteUpdate | None = None
-    """What this is about; None where it is about the execution."""
+    """The satellite that the update is about; None where it is about the execution."""
     error: str | None = None
-    """Why the execution failed, where no satellite says so."""
+    """The reason of a failure that is no satellite's, such as the execution's timeout."""
     execution: Execution | None = field(default=None, repr=False)
-    """All of it, as `get_execution` gives it: with the first update and with the last."""
+    """The execution as `get_execution` returns it, in the snapshot and in the final update."""
 
     @property
     def is_final(self) -> bool:
-        """Whether the execution has ended."""
+        """Whether this is the end of the execution."""
         return self.status in FINISHED and self.satellite is None
 
     @property
     def results(self) -> dict[str, Any] | None:
-        """The outputs by name of the satellites that nothing depends on; None before the execution has ended."""
+        """Outputs, by name, of the satellites that nothing depends on; None before the execution has ended."""
         return self.execution.results if self.is_final and self.execution is not None else None

@@ -190,7 +190,7 @@ def test_unknown_ids_and_bad_queries_have_their_errors(uri: str) -> None:
 
 
 def test_executions_are_listed_page_by_page(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exospherehost.state_manager.calls.PAGE", 2)
+    monkeypatch.setattr("exospherehost.state_manager.pages.PAGE_SIZE", 2)
 
     async def use(client: StateManagerClient) -> None:
         began = datetime.now(UTC)
@@ -210,7 +210,7 @@ def test_executions_are_listed_page_by_page(uri: str, monkeypatch: pytest.Monkey
 
 
 def test_logs_are_read_page_by_page(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exospherehost.state_manager.calls.PAGE", 2)
+    monkeypatch.setattr("exospherehost.state_manager.pages.PAGE_SIZE", 2)
 
     async def use(client: StateManagerClient) -> list[str]:
         execution = await client.wait(
@@ -286,9 +286,9 @@ def test_progress_of_a_satellite_reaches_the_watcher(uri: str, tmp_path: Path) -
     with_client(use)
 
 
-def test_server_that_is_not_there_is_named_after_patience_has_ended() -> None:
+def test_server_that_is_not_there_is_named_once_retrying_has_ended() -> None:
     async def ask() -> None:
-        async with StateManagerClient(f"http://127.0.0.1:{free_port()}", patience_s=0.3) as client:
+        async with StateManagerClient(f"http://127.0.0.1:{free_port()}", retry_for_s=0.3) as client:
             await client.get_execution(uuid4())
 
     with pytest.raises(Unavailable, match="cannot be reached"):

@@ -130,20 +130,20 @@ def test_what_is_refused_exits_2_and_names_every_fault(tmp_path: Path) -> None:
     assert "no satellite 'c', but a, b" in exosphere("logs", done, "c", code=2)
     assert "cannot be read" in exosphere("submit", str(tmp_path / "nowhere.yaml"), code=2)
     assert "http://" in exosphere("list", "--uri", "localhost", code=2)
-    assert "'0' is no whole number from 1 on" in exosphere("list", "--limit", "0", code=2)
-    assert "'x' is no whole number from 1 on" in exosphere("list", "--limit", "x", code=2)
-    assert "'soon' is no time in ISO 8601" in exosphere("list", "--after", "soon", code=2)
-    assert "'-1' is no number of seconds" in exosphere("list", "--patience=-1", code=2)
-    assert "'x' is no number of seconds" in exosphere("list", "--patience", "x", code=2)
+    assert "'0' is not a positive whole number" in exosphere("list", "--limit", "0", code=2)
+    assert "'x' is not a positive whole number" in exosphere("list", "--limit", "x", code=2)
+    assert "'soon' is not a time in ISO 8601" in exosphere("list", "--after", "soon", code=2)
+    assert "'-1' is not a number of seconds" in exosphere("list", "--retry-for=-1", code=2)
+    assert "'x' is not a number of seconds" in exosphere("list", "--retry-for", "x", code=2)
     assert "usage:" in exosphere(code=2)
 
 
 def test_what_is_not_there_exits_3() -> None:
     assert "there is no execution" in exosphere("watch", "no-such-id", code=3)
-    assert "goes on" not in exosphere("watch", "a b", code=3)
+    assert "still running" not in exosphere("watch", "a b", code=3)
     assert "there is no execution" in exosphere("watch", "a b", code=3)
     assert "there is no execution" in exosphere("cancel", str(uuid4()), code=3)
-    away = exosphere("list", "--uri", f"http://127.0.0.1:{free_port()}", "--patience", "0.2", code=3)
+    away = exosphere("list", "--uri", f"http://127.0.0.1:{free_port()}", "--retry-for", "0.2", code=3)
     assert "cannot be reached" in away
 
 
@@ -160,7 +160,7 @@ def test_reader_that_has_enough_ends_it_with_141(tmp_path: Path, system: System)
     exosphere("submit", good(tmp_path))
     assert unread("list", "--json") == ""
 
-    execution_id = going_on(unread("submit", held(tmp_path), "--watch"))
+    execution_id = id_of_running(unread("submit", held(tmp_path), "--watch"))
     assert system.execution(execution_id)["status"] in {"pending", "running"}
     exosphere("cancel", execution_id)
 
@@ -171,10 +171,10 @@ def test_id_of_what_was_submitted_is_told_when_the_server_goes_away(tmp_path: Pa
         Thread(target=server.serve_forever).start()
         uri = f"http://127.0.0.1:{server.server_port}"
         try:
-            complaint = exosphere("submit", good(tmp_path), how, "--uri", uri, "--patience", "0.2", code=3)
+            complaint = exosphere("submit", good(tmp_path), how, "--uri", uri, "--retry-for", "0.2", code=3)
         finally:
             server.shutdown()
-    assert going_on(complaint) == "the-id"
+    assert id_of_running(complaint) == "the-id"
 
 
 class Leaving(BaseHTTPRequestHandler):
@@ -201,8 +201,8 @@ def held(tmp_path: Path) -> str:
     return document(tmp_path, {"name": "w", "uses": "satellite/test/wait", "config": {"file": gate}})
 
 
-def going_on(complaint: str) -> str:
-    assert "the execution goes on" in complaint
+def id_of_running(complaint: str) -> str:
+    assert "the execution is still running" in complaint
     return complaint.partition("exosphere watch ")[2].split()[0]
 
 
@@ -216,7 +216,7 @@ def test_interrupting_a_watch_leaves_the_execution_running(tmp_path: Path, syste
         watching.send_signal(signal.SIGINT)
         _, complaint = watching.communicate(timeout=30)
     assert watching.returncode == 130
-    execution_id = going_on(complaint)
+    execution_id = id_of_running(complaint)
     assert system.execution(execution_id)["status"] == "running"
     assert exosphere("cancel", execution_id) == f"{execution_id}  cancelled\n"
     exosphere("watch", execution_id, code=1)

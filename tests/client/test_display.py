@@ -11,7 +11,7 @@ import pytest
 from exospherehost.command.display import follow
 from exospherehost.command.lines import PlainLines
 from exospherehost.state_manager import StateManagerClient
-from tests.client.scripts import EXECUTION, STORY, Script, snapshot
+from tests.client.scripted_server import EXECUTION, STORY, ScriptedServer, snapshot
 
 
 class HungUp(PlainLines):
@@ -24,7 +24,7 @@ class HungUp(PlainLines):
 
 def test_tick_that_fails_is_not_lost() -> None:
     async def show() -> None:
-        async with Script([([snapshot(), *STORY], 1000)]).played() as uri, StateManagerClient(uri) as client:
+        async with ScriptedServer([([snapshot(), *STORY], 1000)]).serve() as uri, StateManagerClient(uri) as client:
             await follow(client, EXECUTION, HungUp(io.StringIO()))
 
     with pytest.raises(OSError, match="Input/output error"):

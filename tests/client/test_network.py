@@ -25,9 +25,9 @@ DEAD, GONE, CUT = Faults(black_hole=True), Faults(refuse=True), Faults(cut_after
 def test_watch_has_every_event_over_a_dead_a_refusing_and_a_cutting_network(
     system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exospherehost.state_manager.watching.PING_EVERY_S", 0.3)
-    monkeypatch.setattr("exospherehost.state_manager.watching.PONG_WITHIN_S", 0.3)
-    monkeypatch.setattr("exospherehost.state_manager.watching.OPEN_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("exospherehost.state_manager.watch.PING_INTERVAL_S", 0.3)
+    monkeypatch.setattr("exospherehost.state_manager.watch.PING_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("exospherehost.state_manager.watch.OPEN_TIMEOUT_S", 1.0)
     faults = [(DEAD, "swallowed"), (GONE, "refused"), (CUT, "cut"), (DEAD, "swallowed")]
     gates = [tmp_path / f"gate-{at}" for at in range(len(faults))]
 

@@ -20,7 +20,7 @@ LOOK = f"""
 from importlib.util import find_spec
 import exospherehost, sys
 assert not {{"httpx", "websockets", "rich"}} & set(sys.modules), "a satellite's author pays for no client"
-import exospherehost.state_manager, exospherehost.command.actions
+import exospherehost.state_manager, exospherehost.command.main
 print([name for name in {SERVER!r} if find_spec(name)])
 """
 

@@ -1,4 +1,4 @@
-"""What each command of `exosphere` does. Results go to standard output, everything else to standard error."""
+"""The commands of `exosphere`. Results go to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from contextlib import contextmanager
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from exospherehost.command.arguments import parser
@@ -26,44 +27,53 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-    from exospherehost.state_manager import Execution
-
-DONE, FAILED, REFUSED, NOT_THERE, INTERRUPTED, UNREAD = 0, 1, 2, 3, 130, 141
+    from exospherehost.state_manager import Execution, LogLine
 
 
-class Refused(Exception):
-    """The command cannot be carried out as given."""
+class ExitCode(IntEnum):
+    """The exit codes; `arguments.EXIT_CODES` explains them to users."""
+
+    OK = 0
+    EXECUTION_FAILED = 1
+    REFUSED = 2
+    UNREACHABLE = 3
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+class UsageError(Exception):
+    """The command cannot run with these arguments."""
 
 
 def main() -> int:
-    """Carry the command line out, and give the exit code."""
+    """Run the command line, and return the exit code."""
     arguments = parser().parse_args()
     try:
-        return asyncio.run(_carry_out(arguments))
+        return asyncio.run(_run(arguments))
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read standard output has enough; the interpreter must not try to flush it on its way out.
+        # The reader of standard output is gone; the interpreter must not fail by flushing it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNREAD
+        return ExitCode.BROKEN_PIPE
     except InvalidCluster as error:
-        _complain("\n  ".join([f"{arguments.cluster} was refused:", *str(error).splitlines()]))
-        return REFUSED
-    except (Conflict, InvalidRequest, Refused) as error:
-        _complain(str(error))
-        return REFUSED
+        _print_error("\n  ".join([f"{arguments.cluster} was refused:", *str(error).splitlines()]))
+        return ExitCode.REFUSED
+    except (Conflict, InvalidRequest, UsageError) as error:
+        _print_error(str(error))
+        return ExitCode.REFUSED
     except StateManagerError as error:
-        _complain(str(error))
-        return NOT_THERE
+        _print_error(str(error))
+        return ExitCode.UNREACHABLE
 
 
-async def _carry_out(arguments: Namespace) -> int:
+async def _run(arguments: Namespace) -> int:
     try:
-        client = StateManagerClient(arguments.uri, patience_s=arguments.patience)
+        client = StateManagerClient(arguments.uri, retry_for_s=arguments.retry_for)
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise UsageError(str(error)) from None
     async with client:
-        return await _ACTIONS[arguments.command](client, arguments)
+        return await _COMMANDS[arguments.command](client, arguments)
 
 
 async def _submit(client: StateManagerClient, arguments: Namespace) -> int:
@@ -71,21 +81,21 @@ async def _submit(client: StateManagerClient, arguments: Namespace) -> int:
         document = sys.stdin.buffer.read() if str(arguments.cluster) == "-" else arguments.cluster
         execution_id = await client.submit_cluster(document, idempotency_key=arguments.key)
     except OSError as error:
-        raise Refused(f"{arguments.cluster} cannot be read: {error.strerror}") from None
+        raise UsageError(f"{arguments.cluster} cannot be read: {error.strerror}") from None
     if arguments.watch:
-        return await _show(client, execution_id, arguments, submitted_just_now=True)
+        return await _follow(client, execution_id, arguments, submitted_just_now=True)
     if arguments.wait:
-        with _going_on(execution_id):
+        with _hint_if_still_running(execution_id):
             execution = await client.wait(execution_id)
         _print(execution if arguments.json else report(execution))
-        return _code(execution)
-    with _going_on(execution_id):
+        return _exit_code(execution)
+    with _hint_if_still_running(execution_id):
         _print(await client.get_execution(execution_id) if arguments.json else execution_id)
-    return DONE
+    return ExitCode.OK
 
 
 async def _watch(client: StateManagerClient, arguments: Namespace) -> int:
-    return await _show(client, arguments.execution_id, arguments)
+    return await _follow(client, arguments.execution_id, arguments)
 
 
 async def _list(client: StateManagerClient, arguments: Namespace) -> int:
@@ -100,19 +110,19 @@ async def _list(client: StateManagerClient, arguments: Namespace) -> int:
     async for one in executions:
         row = f"{one.execution_id}  {one.created_at}  {one.status:9}  {one.progress['percent']:3.0f}%  {one.cluster_id}"
         _print(one if arguments.json else row)
-    return DONE
+    return ExitCode.OK
 
 
 async def _cancel(client: StateManagerClient, arguments: Namespace) -> int:
     execution = await client.cancel_execution(arguments.execution_id)
     _print(execution if arguments.json else f"{execution.execution_id}  {execution.status}")
-    return DONE
+    return ExitCode.OK
 
 
 async def _retry(client: StateManagerClient, arguments: Namespace) -> int:
-    again = await (client.retry_satellite if arguments.satellite else client.retry_execution)(arguments.id)
-    _print(again if arguments.json else f"{arguments.id}  {again.status}")
-    return DONE
+    retried = await (client.retry_satellite if arguments.satellite else client.retry_execution)(arguments.id)
+    _print(retried if arguments.json else f"{arguments.id}  {retried.status}")
+    return ExitCode.OK
 
 
 async def _logs(client: StateManagerClient, arguments: Namespace) -> int:
@@ -123,15 +133,13 @@ async def _logs(client: StateManagerClient, arguments: Namespace) -> int:
             satellite_id = execution.satellite(arguments.name).satellite_id
         except KeyError:
             names = ", ".join(one.name for one in execution.satellites[:10])
-            raise Refused(f"the execution has no satellite {arguments.name!r}, but {names}") from None
-    async for one in client.logs(satellite_id):
-        message = "\n    ".join(printable(line) for line in one.message.splitlines())
-        row = f"{one.at}  attempt {one.attempt}  {one.level:8}  {message}"
-        _print(one if arguments.json else row)
-    return DONE
+            raise UsageError(f"the execution has no satellite {arguments.name!r}, but {names}") from None
+    async for line in client.logs(satellite_id):
+        _print(line if arguments.json else _format_log_line(line))
+    return ExitCode.OK
 
 
-_ACTIONS: Mapping[str, Callable[[StateManagerClient, Namespace], Awaitable[int]]] = {
+_COMMANDS: Mapping[str, Callable[[StateManagerClient, Namespace], Awaitable[int]]] = {
     "submit": _submit,
     "watch": _watch,
     "list": _list,
@@ -141,38 +149,46 @@ _ACTIONS: Mapping[str, Callable[[StateManagerClient, Namespace], Awaitable[int]]
 }
 
 
-async def _show(
+async def _follow(
     client: StateManagerClient, execution_id: str, arguments: Namespace, *, submitted_just_now: bool = False
 ) -> int:
     display = display_on(sys.stdout, as_json=arguments.json)
-    with _going_on(execution_id):
+    with _hint_if_still_running(execution_id):
         execution = await follow(client, execution_id, display, submitted_just_now=submitted_just_now)
     if not arguments.json:
         _print(report(execution))
-    return _code(execution)
+    return _exit_code(execution)
 
 
 @contextmanager
-def _going_on(execution_id: str) -> Iterator[None]:
-    """Say where we end before the execution that it goes on, and what its id is."""
+def _hint_if_still_running(execution_id: str) -> Iterator[None]:
+    """When the command ends before the execution, print the execution's id and how to go on with it."""
     try:
         yield
     except NotFound:
         raise
     except (asyncio.CancelledError, StateManagerError, BrokenPipeError):
-        one = execution_id
-        _complain(f"the execution goes on; exosphere watch {one} shows it, exosphere cancel {one} ends it")
+        _print_error(
+            f"the execution is still running: exosphere watch {execution_id} follows it, "
+            f"exosphere cancel {execution_id} ends it"
+        )
         raise
 
 
-def _code(execution: Execution) -> int:
-    return DONE if execution.status == "completed" else FAILED
+def _exit_code(execution: Execution) -> int:
+    return ExitCode.OK if execution.status == "completed" else ExitCode.EXECUTION_FAILED
 
 
-def _print(what: str | Mapping[str, Any]) -> None:
-    text = what if isinstance(what, str) else json.dumps(what, ensure_ascii=False)
-    print(text, flush=True)  # noqa: T201  (this is what it is for)
+def _format_log_line(line: LogLine) -> str:
+    """Format a log line; the lines of a message after its first are indented."""
+    message = "\n    ".join(printable(part) for part in line.message.splitlines())
+    return f"{line.at}  attempt {line.attempt}  {line.level:8}  {message}"
 
 
-def _complain(text: str) -> None:
+def _print(output: str | Mapping[str, Any]) -> None:
+    text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+    print(text, flush=True)  # noqa: T201  (this is what the command is for)
+
+
+def _print_error(text: str) -> None:
     print(f"exosphere: {text}", file=sys.stderr)  # noqa: T201

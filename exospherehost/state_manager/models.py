@@ -1,4 +1,4 @@
-"""Executions, satellites and log lines as the API gives them: JSON objects whose fields are attributes too."""
+"""Executions, satellites and log lines as the API returns them: JSON objects whose fields are attributes too."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ FINISHED = frozenset({"completed", "failed", "cancelled"})
 """The states in which an execution has ended; a retry takes `failed` back to `running`."""
 
 
-class Document(dict[str, Any]):
-    """A JSON object: `document["status"]` and `document.status` are the same.
+class JsonObject(dict[str, Any]):
+    """A JSON object: `execution["status"]` and `execution.status` are the same.
 
-    Fields that this version does not know are there too. Times are ISO 8601 in UTC.
+    Fields that this version does not declare are kept. Times are ISO 8601 in UTC.
     """
 
     def __getattr__(self, name: str) -> Any:
-        """Give a field; raises AttributeError where there is none of this name."""
+        """Return a field; raises AttributeError where there is none of this name."""
         try:
             return self[name]
         except KeyError:
             raise AttributeError(f"{type(self).__name__} has no {name!r}") from None
 
 
-class Execution(Document):
-    """One run of a cluster. A listed one has no `satellites`, `dependencies`, `results` and `output_omitted`."""
+class Execution(JsonObject):
+    """One run of a cluster. In a list it has no `satellites`, `dependencies`, `results` and `output_omitted`."""
 
     execution_id: str
     cluster_id: str
@@ -43,16 +43,17 @@ class Execution(Document):
     deadline: str
     timeout: float
     error: str | None
-    """Why it failed, where no satellite says so."""
+    """The reason of a failure that is no satellite's, such as the execution's timeout."""
     progress: dict[str, float]
     """Counts of satellites by state, and `percent`, from 0 to 100."""
     seq: int
+    """The number of the latest event."""
     satellites: list[Satellite]
     dependencies: dict[str, list[str]]
     results: dict[str, Any]
-    """Outputs by name of the satellites that nothing depends on."""
+    """Outputs, by name, of the satellites that nothing depends on."""
     output_omitted: bool
-    """The outputs are more than 1 MiB together and left out; each satellite has its own."""
+    """Whether the outputs are left out, being more than 1 MiB together; `get_satellite` returns each."""
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         super().__init__(fields)
@@ -67,8 +68,8 @@ class Execution(Document):
         raise KeyError(name)
 
 
-class Satellite(Document):
-    """One unit of work. As part of an execution it has no `config`, `input` and what else concerns it alone."""
+class Satellite(JsonObject):
+    """One unit of work. As part of an execution it has no `config`, `input`, `retry_policy`, `resource_usage`."""
 
     satellite_id: str
     execution_id: str
@@ -83,14 +84,14 @@ class Satellite(Document):
     error: str | None
     error_kind: str | None
     attempt: int
-    """Attempts begun, 0 before the first."""
+    """The number of attempts started."""
     retries: int
     config: dict[str, Any]
     input: dict[str, Any]
     resource_usage: dict[str, Any] | None
 
 
-class LogLine(Document):
+class LogLine(JsonObject):
     """A line that a satellite logged or printed."""
 
     at: str

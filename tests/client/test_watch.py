@@ -17,7 +17,18 @@ from exospherehost.state_manager import (
     Unauthorized,
     Unavailable,
 )
-from tests.client.scripts import CUT, EXECUTION, HELD, STORY, Script, event, events, execution, progress, snapshot
+from tests.client.scripted_server import (
+    CUT,
+    EXECUTION,
+    HELD,
+    STORY,
+    ScriptedServer,
+    event,
+    events,
+    execution,
+    progress,
+    snapshot,
+)
 from tests.processes import free_port
 
 if TYPE_CHECKING:
@@ -33,7 +44,7 @@ def seqs(updates: list[Update]) -> list[int]:
 
 
 def test_watch_ends_with_the_last_event_which_brings_the_results() -> None:
-    updates = asyncio.run(Script([([snapshot(), *STORY], 1000)]).updates())
+    updates = asyncio.run(ScriptedServer([([snapshot(), *STORY], 1000)]).updates())
 
     assert seqs(updates) == WHOLE
     assert [update.progress for update in updates] == [0, 0, 50, 50, 100, 100]
@@ -45,7 +56,7 @@ def test_watch_ends_with_the_last_event_which_brings_the_results() -> None:
 
 
 def test_events_that_share_a_message_come_one_by_one() -> None:
-    updates = asyncio.run(Script([([snapshot(), events(*STORY)], 1000)]).updates())
+    updates = asyncio.run(ScriptedServer([([snapshot(), events(*STORY)], 1000)]).updates())
 
     assert seqs(updates) == WHOLE
 
@@ -53,7 +64,7 @@ def test_events_that_share_a_message_come_one_by_one() -> None:
 @pytest.mark.parametrize("code", [CUT, 1000, 1001, 1011, 1013])
 @pytest.mark.parametrize("at", range(len(STORY)))
 def test_broken_connection_is_resumed_where_it_broke(code: int, at: int) -> None:
-    script = Script([([snapshot(), *STORY[:at]], code), (STORY[at:], 1000)])
+    script = ScriptedServer([([snapshot(), *STORY[:at]], code), (STORY[at:], 1000)])
 
     assert seqs(asyncio.run(script.updates())) == WHOLE
     assert script.asked == [f"/ws/executions/{EXECUTION}", f"/ws/executions/{EXECUTION}?since={2 + at}"]
@@ -62,18 +73,18 @@ def test_broken_connection_is_resumed_where_it_broke(code: int, at: int) -> None
 def test_what_is_sent_twice_is_given_once() -> None:
     doubled = [snapshot(), STORY[0], STORY[0], events(*STORY[:3]), STORY[1], snapshot(5), *STORY]
 
-    assert seqs(asyncio.run(Script([(doubled, 1000)]).updates())) == WHOLE
+    assert seqs(asyncio.run(ScriptedServer([(doubled, 1000)]).updates())) == WHOLE
 
 
 def test_gap_is_closed_by_a_connection_from_before_it() -> None:
-    script = Script([([snapshot(), STORY[0], events(*STORY[2:])], 1000), (STORY[1:], 1000)])
+    script = ScriptedServer([([snapshot(), STORY[0], events(*STORY[2:])], 1000), (STORY[1:], 1000)])
 
     assert seqs(asyncio.run(script.updates())) == WHOLE
     assert script.asked[1:] == [f"/ws/executions/{EXECUTION}?since=3"]
 
 
 def test_server_that_is_away_for_a_while_is_waited_for() -> None:
-    script = Script(
+    script = ScriptedServer(
         [
             ([snapshot(), STORY[0]], CUT),
             HTTPStatus.SERVICE_UNAVAILABLE,
@@ -87,31 +98,31 @@ def test_server_that_is_away_for_a_while_is_waited_for() -> None:
     assert len(script.asked) == 5
 
 
-def test_patience_ends_when_connections_bring_nothing_for_too_long() -> None:
-    script = Script([([snapshot()], CUT), ([], 1011)])
+def test_retrying_ends_when_connections_bring_nothing_for_too_long() -> None:
+    script = ScriptedServer([([snapshot()], CUT), ([], 1011)])
 
     with pytest.raises(Unavailable, match="1011"):
-        asyncio.run(script.updates(patience_s=0.5))
+        asyncio.run(script.updates(retry_for_s=0.5))
     assert len(script.asked) > 2
 
 
-class Late(Script):
-    """Leaves each connection alone for longer than patience lasts before it plays."""
+class Late(ScriptedServer):
+    """Leaves each connection alone for longer than clients retry, then follows the script."""
 
-    async def _play(self, connection: ServerConnection) -> None:
+    async def _handle(self, connection: ServerConnection) -> None:
         connection.transport.pause_reading()
         await asyncio.sleep(1.2)
         connection.transport.resume_reading()
-        await super()._play(connection)
+        await super()._handle(connection)
 
 
 def test_connections_that_are_lost_before_they_brought_anything_are_failed_ones() -> None:
     with pytest.raises(Unavailable, match="1011"):
-        asyncio.run(Late([([], 1011)]).updates(patience_s=1))
+        asyncio.run(Late([([], 1011)]).updates(retry_for_s=1))
 
 
 def test_pong_that_comes_late_behind_much_else_costs_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exospherehost.state_manager.watching.PING_EVERY_S", 0.1)
+    monkeypatch.setattr("exospherehost.state_manager.watch.PING_INTERVAL_S", 0.1)
     script = Late([([snapshot(), *STORY], 1000)])
 
     assert seqs(asyncio.run(script.updates())) == WHOLE
@@ -119,26 +130,26 @@ def test_pong_that_comes_late_behind_much_else_costs_no_connection(monkeypatch: 
 
 
 def test_id_is_quoted() -> None:
-    async def watch(script: Script) -> None:
-        async with script.played() as uri, StateManagerClient(uri) as client:
+    async def watch(script: ScriptedServer) -> None:
+        async with script.serve() as uri, StateManagerClient(uri) as client:
             async for _ in client.watch_execution("a b/c?d"):
                 pass
 
-    script = Script([HTTPStatus.NOT_FOUND])
+    script = ScriptedServer([HTTPStatus.NOT_FOUND])
     with pytest.raises(NotFound):
         asyncio.run(watch(script))
     assert script.asked == ["/ws/executions/a%20b%2Fc%3Fd"]
 
 
-def test_patience_ends_where_nobody_listens() -> None:
+def test_retrying_ends_where_nobody_listens() -> None:
     async def watch() -> None:
-        async with StateManagerClient(f"http://127.0.0.1:{free_port()}", patience_s=0.2) as client:
+        async with StateManagerClient(f"http://127.0.0.1:{free_port()}", retry_for_s=0.2) as client:
             async for _ in client.watch_execution(EXECUTION):
                 pass
 
     with pytest.raises(Unavailable, match="cannot be reached") as error:
         asyncio.run(watch())
-    assert not error.value.may_have_arrived
+    assert not error.value.may_have_taken_effect
 
 
 @pytest.mark.parametrize(
@@ -154,7 +165,7 @@ def test_patience_ends_where_nobody_listens() -> None:
     ],
 )
 def test_refusal_is_raised_at_once(turn: Any, error: type[StateManagerError]) -> None:
-    script = Script([turn])
+    script = ScriptedServer([turn])
 
     with pytest.raises(error):
         asyncio.run(script.updates())
@@ -164,7 +175,7 @@ def test_refusal_is_raised_at_once(turn: Any, error: type[StateManagerError]) ->
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_finished_execution_is_one_final_update(status: str) -> None:
     now = execution(status, completed=2)
-    updates = asyncio.run(Script([([snapshot(7, status, completed=2)], 1000)], final=now).updates())
+    updates = asyncio.run(ScriptedServer([([snapshot(7, status, completed=2)], 1000)], final=now).updates())
 
     assert [(update.status, update.is_final, update.satellite) for update in updates] == [(status, True, None)]
     assert updates[0].results == execution(status)["results"]
@@ -172,7 +183,9 @@ def test_finished_execution_is_one_final_update(status: str) -> None:
 
 def test_snapshot_from_before_a_retry_is_not_the_end() -> None:
     now = execution("running", seq=9)
-    script = Script([([snapshot(7, "failed")], 1000), ([event(10, None, "failed", "failed", 100)], 1000)], final=now)
+    script = ScriptedServer(
+        [([snapshot(7, "failed")], 1000), ([event(10, None, "failed", "failed", 100)], 1000)], final=now
+    )
 
     updates = asyncio.run(script.updates())
 
@@ -185,7 +198,7 @@ def test_snapshot_from_before_a_retry_is_not_the_end() -> None:
 def test_progress_of_a_satellite_comes_between_the_events() -> None:
     messages = [snapshot(), STORY[0], progress("a", 0.4, "page 4 of 10"), *STORY[1:]]
 
-    update = asyncio.run(Script([(messages, 1000)]).updates())[2]
+    update = asyncio.run(ScriptedServer([(messages, 1000)]).updates())[2]
 
     assert (update.kind, update.seq, update.status, update.progress) == ("progress", 3, "running", 0)
     assert update.satellite is not None
@@ -208,7 +221,7 @@ def test_progress_of_an_attempt_that_has_ended_is_left_out() -> None:
         event(7, None, "failed", "failed", 100, error="past its time"),
     ]
 
-    updates = asyncio.run(Script([(messages, 1000)]).updates())
+    updates = asyncio.run(ScriptedServer([(messages, 1000)]).updates())
 
     told = [update.satellite.message for update in updates if update.satellite and update.kind == "progress"]
     assert told == ["before its start is known", "in time"]
@@ -221,35 +234,35 @@ def test_progress_of_an_attempt_that_has_ended_is_left_out() -> None:
 def test_messages_of_a_later_server_are_passed_over() -> None:
     messages = [snapshot(), {"type": "weather", "sun": True}, *STORY]
 
-    assert seqs(asyncio.run(Script([(messages, 1000)]).updates())) == WHOLE
+    assert seqs(asyncio.run(ScriptedServer([(messages, 1000)]).updates())) == WHOLE
 
 
 def test_key_is_sent_with_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXOSPHERE_API_KEY", "from the environment")
     for options, key in (({}, "from the environment"), ({"api_key": "given"}, "given")):
-        script = Script([([snapshot()], 1013), (STORY, 1000)])
+        script = ScriptedServer([([snapshot()], 1013), (STORY, 1000)])
         asyncio.run(script.updates(**options))
         assert [headers["Authorization"] for headers in script.headers] == [f"Bearer {key}"] * 2
 
 
 def test_leaving_early_closes_the_connection() -> None:
     async def watch() -> None:
-        script = Script([([snapshot(), *STORY], HELD)])
-        async with script.played() as uri, StateManagerClient(uri) as client:
+        script = ScriptedServer([([snapshot(), *STORY], HELD)])
+        async with script.serve() as uri, StateManagerClient(uri) as client:
             async with client.watch_execution(EXECUTION) as stream:
                 async for _ in stream:
                     break
-                assert not script.left.is_set()
-            await asyncio.wait_for(script.left.wait(), 10)
+                assert not script.closed_by_client.is_set()
+            await asyncio.wait_for(script.closed_by_client.wait(), 10)
 
     asyncio.run(watch())
 
 
 def test_wait_gives_the_execution_and_minds_its_timeout() -> None:
-    async def wait(script: Script, timeout_s: float | None) -> str:
-        async with script.played() as uri, StateManagerClient(uri) as client:
+    async def wait(script: ScriptedServer, timeout_s: float | None) -> str:
+        async with script.serve() as uri, StateManagerClient(uri) as client:
             return (await client.wait(EXECUTION, timeout=timeout_s)).status
 
-    assert asyncio.run(wait(Script([([snapshot(), *STORY], 1000)]), 10)) == "completed"
+    assert asyncio.run(wait(ScriptedServer([([snapshot(), *STORY], 1000)]), 10)) == "completed"
     with pytest.raises(TimeoutError):
-        asyncio.run(wait(Script([([snapshot()], 1001), HTTPStatus.SERVICE_UNAVAILABLE]), 0.3))
+        asyncio.run(wait(ScriptedServer([([snapshot()], 1001), HTTPStatus.SERVICE_UNAVAILABLE]), 0.3))

@@ -1,4 +1,4 @@
-"""A WebSocket server that plays a script: what each connection in turn is sent, and how it ends."""
+"""A server that follows a script: what it sends over each WebSocket in turn, how it closes it, its responses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection
+from websockets.asyncio.server import serve as websockets_serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
@@ -22,18 +23,19 @@ if TYPE_CHECKING:
     from exospherehost.state_manager import Update
 
 EXECUTION = "01a20bfb-3d4a-7246-ad8f-ae0a2db260b4"
+TIMEOUT_S = 60.0
 CUT = 0
-"""Instead of a close code: the connection is cut in the middle of a frame."""
+"""In place of a close code: the connection breaks in the middle of a frame."""
 HELD = -1
-"""Instead of a close code: the connection is there until the client closes it."""
+"""In place of a close code: the connection stays open until the client closes it."""
 
 
 @dataclass
-class Script:
-    """One connection after the other: messages, then a close code, `CUT`, `HELD`, or an HTTP status instead.
+class ScriptedServer:
+    """Serves `connections` in turn: messages, then a close code, `CUT` or `HELD`; or an HTTP status in their place.
 
-    The last one is played again for whoever comes after it. Calls are answered `final`, with each of `statuses` and
-    then 200. `asked` holds the path and query of each connection; `left` is set once a client has closed a held one.
+    Later connections repeat the last one. Requests are answered with `final`, and each of `statuses`, then 200.
+    `asked` holds the path and query of each connection; `closed_by_client` is set once a held one was closed.
     """
 
     connections: list[tuple[list[dict[str, Any]], int] | int] = field(default_factory=list)
@@ -41,32 +43,35 @@ class Script:
     statuses: list[int] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     headers: list[Headers] = field(default_factory=list)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
+    closed_by_client: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def updates(self, **options: Any) -> list[Update]:
-        """Watch what it plays, to the end."""
+        """Watch the scripted execution to its end; fails instead of hanging."""
         async with (
-            self.played() as uri,
+            asyncio.timeout(TIMEOUT_S),
+            self.serve() as uri,
             StateManagerClient(uri, **options) as client,
             client.watch_execution(EXECUTION) as stream,
         ):
             return [update async for update in stream]
 
     @asynccontextmanager
-    async def played(self) -> AsyncIterator[str]:
-        """Serve it, and give the URI."""
-        async with serve(self._play, "127.0.0.1", 0, process_request=self._receive, close_timeout=1) as server:
+    async def serve(self) -> AsyncIterator[str]:
+        """Serve the script, and yield the URI."""
+        async with websockets_serve(
+            self._handle, "127.0.0.1", 0, process_request=self._respond_to_http, close_timeout=1
+        ) as server:
             yield f"http://127.0.0.1:{port_of(server)}"
 
-    def _receive(self, _: ServerConnection, request: Request) -> Response | None:
+    def _respond_to_http(self, _: ServerConnection, request: Request) -> Response | None:
         if not request.path.startswith("/ws/"):
-            return answer(self.statuses.pop(0) if self.statuses else HTTPStatus.OK, self.final)
+            return respond(self.statuses.pop(0) if self.statuses else HTTPStatus.OK, self.final)
         self.asked.append(request.path)
         self.headers.append(request.headers)
         turn = self._turn()
-        return answer(turn, {}) if isinstance(turn, int) else None
+        return respond(turn, {}) if isinstance(turn, int) else None
 
-    async def _play(self, connection: ServerConnection) -> None:
+    async def _handle(self, connection: ServerConnection) -> None:
         turn = self._turn()
         assert not isinstance(turn, int)
         messages, code = turn
@@ -78,7 +83,7 @@ class Script:
             connection.transport.close()
         elif code == HELD:
             await connection.wait_closed()
-            self.left.set()
+            self.closed_by_client.set()
         else:
             await connection.close(code, "as written")
 
@@ -86,21 +91,21 @@ class Script:
         return self.connections[min(len(self.asked), len(self.connections)) - 1]
 
 
-def answer(status: int, body: Any) -> Response:
-    """Answer with JSON."""
+def respond(status: int, body: Any) -> Response:
+    """Return a JSON response."""
     content = json.dumps(body).encode()
     headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(content)), "Connection": "close"})
     return Response(status, httpx.codes.get_reason_phrase(status), headers, content)
 
 
 def port_of(server: Server) -> int:
-    """Give the port that was free."""
+    """Return the port that the server listens on."""
     port: int = next(iter(server.sockets)).getsockname()[1]
     return port
 
 
 def execution(status: str = "running", *, seq: int = 7, completed: int = 0, **fields: Any) -> dict[str, Any]:
-    """Make an execution of two satellites, as the API gives it."""
+    """Return an execution of two satellites, as the API does."""
     return {
         "execution_id": EXECUTION,
         "status": status,
@@ -118,12 +123,12 @@ def execution(status: str = "running", *, seq: int = 7, completed: int = 0, **fi
 
 
 def snapshot(seq: int = 2, status: str = "running", **fields: Any) -> dict[str, Any]:
-    """Show how things are."""
+    """Return a snapshot message."""
     return {"type": "snapshot", "seq": seq, "execution": execution(status, seq=seq, **fields)}
 
 
 def event(seq: int, name: str | None, kind: str, status: str, progress: float = 0, **data: Any) -> dict[str, Any]:
-    """Tell that something happened."""
+    """Return the message of an event."""
     return {
         "type": "event",
         "seq": seq,
@@ -139,12 +144,12 @@ def event(seq: int, name: str | None, kind: str, status: str, progress: float = 
 
 
 def events(*several: dict[str, Any]) -> dict[str, Any]:
-    """Tell several in one message."""
+    """Return a message of several events."""
     return {"type": "events", "events": list(several)}
 
 
 def progress(name: str, fraction: float, message: str = "", attempt: int = 1) -> dict[str, Any]:
-    """Tell how far a satellite is."""
+    """Return a report of progress."""
     return {
         "type": "progress",
         "execution_id": EXECUTION,
@@ -164,4 +169,4 @@ STORY = [
     event(6, "b", "completed", "completed", 100, attempt=1),
     event(7, None, "completed", "completed", 100),
 ]
-"""What follows the snapshot, to the end."""
+"""The events after the snapshot, to the end."""

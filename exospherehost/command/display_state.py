@@ -1,4 +1,4 @@
-"""What runs in an execution, and what has ended lately: the state behind a live display. No I/O."""
+"""The state behind a live display: satellites that run, and those that ended most recently. No I/O."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from exospherehost.state_manager import Execution, SatelliteUpdate, Update
 
 ENDED = frozenset({"completed", "failed", "skipped", "cancelled"})
-KEPT = 5
-"""So many of those that ended lately are shown."""
+RECENT_COUNT = 5
+"""The number of recently ended satellites that are shown."""
 
 
 @dataclass(slots=True)
-class Running:
-    """A satellite that runs: since when by the board's clock, and what it said last."""
+class RunningSatellite:
+    """A running satellite: its start on the display's clock, and the progress that it reported last."""
 
     name: str
     since: float
@@ -30,8 +30,8 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A satellite that has ended, or whose attempt has."""
+class EndedAttempt:
+    """An attempt that has ended; `kind` is the satellite's state since, or `retrying`."""
 
     name: str
     kind: str
@@ -40,8 +40,8 @@ class Ended:
 
 
 @dataclass(slots=True)
-class Board:
-    """Follows updates. `clock` gives seconds."""
+class DisplayState:
+    """The state of one execution, from its updates. `clock` returns seconds."""
 
     clock: Callable[[], float] = time.monotonic
     title: str = ""
@@ -49,64 +49,65 @@ class Board:
     percent: float = 0.0
     total: int = 0
     since: float | None = None
-    running: dict[str, Running] = field(default_factory=dict)
-    recent: deque[Ended] = field(default_factory=lambda: deque(maxlen=KEPT))
-    _states: dict[str, str] = field(default_factory=dict)
+    running: dict[str, RunningSatellite] = field(default_factory=dict)
+    recent: deque[EndedAttempt] = field(default_factory=lambda: deque(maxlen=RECENT_COUNT))
+    _statuses: dict[str, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> Counter[str]:
-        """How many satellites are in each state."""
-        return Counter(self._states.values())
+        """The number of satellites in each state."""
+        return Counter(self._statuses.values())
 
-    def take(self, update: Update) -> list[Ended]:
-        """Take an update in; return the attempts that it tells the end of."""
+    def apply(self, update: Update) -> list[EndedAttempt]:
+        """Apply an update, and return the attempts that ended with it."""
         self.status, self.percent = update.status, update.progress
         if update.kind == "snapshot" and update.execution is not None:
-            return self._begin(update.execution)
+            return self._apply_snapshot(update.execution)
         if self.since is None and update.status == "running":
             self.since = self.clock()
-        ended = None if update.satellite is None else self._follow(update.kind, update.satellite)
+        ended = None if update.satellite is None else self._apply_to_satellite(update.kind, update.satellite)
         return [] if ended is None else [ended]
 
-    def _begin(self, execution: Execution) -> list[Ended]:
+    def _apply_snapshot(self, execution: Execution) -> list[EndedAttempt]:
         self.title = execution.cluster_id
         self.total = len(execution.satellites)
-        self._states = {one.satellite_id: one.status for one in execution.satellites}
-        self.since = self._since(execution.started_at) if execution.started_at else None
+        self._statuses = {one.satellite_id: one.status for one in execution.satellites}
+        self.since = self._clock_time(execution.started_at) if execution.started_at else None
         self.running = {
-            one.satellite_id: Running(one.name, self._since(one.start_time), one.attempt)
+            one.satellite_id: RunningSatellite(one.name, self._clock_time(one.start_time), one.attempt)
             for one in execution.satellites
             if one.status == "running"
         }
         return [
-            Ended(one.name, one.status, None if one.duration_ms is None else one.duration_ms / 1000, one.error)
+            EndedAttempt(one.name, one.status, None if one.duration_ms is None else one.duration_ms / 1000, one.error)
             for one in execution.satellites
             if one.status == "failed"
         ]
 
-    def _follow(self, kind: str, satellite: SatelliteUpdate) -> Ended | None:
+    def _apply_to_satellite(self, kind: str, satellite: SatelliteUpdate) -> EndedAttempt | None:
         known = self.running.get(satellite.satellite_id)
+        self._statuses[satellite.satellite_id] = satellite.status
         if satellite.status == "running":
             if known is None or kind == "started":
-                known = self.running[satellite.satellite_id] = Running(satellite.name, self.clock(), satellite.attempt)
+                known = RunningSatellite(satellite.name, self.clock(), satellite.attempt)
+                self.running[satellite.satellite_id] = known
             if satellite.progress is not None:
                 known.fraction, known.message = satellite.progress, satellite.message or ""
-            self._states[satellite.satellite_id] = "running"
             return None
         self.running.pop(satellite.satellite_id, None)
-        self._states[satellite.satellite_id] = satellite.status
-        self.total = max(self.total, len(self._states))
+        self.total = max(self.total, len(self._statuses))
         if satellite.status not in ENDED and kind != "retrying":
             return None
         seconds = satellite.duration_ms / 1000 if satellite.duration_ms is not None else None
         if seconds is None and known is not None:
             seconds = self.clock() - known.since
-        ended = Ended(satellite.name, kind, seconds, satellite.error)
+        outcome = satellite.status if satellite.status in ENDED else kind
+        ended = EndedAttempt(satellite.name, outcome, seconds, satellite.error)
         self.recent.append(ended)
         return ended
 
-    def _since(self, moment: str | None) -> float:
-        """Bring a time of the server to our clock; where the two disagree, nothing began in the future."""
+    def _clock_time(self, moment: str | None) -> float:
+        """Convert a time of the server to the display's clock; never later than now, where the two clocks disagree."""
         if moment is None:
             return self.clock()
         return self.clock() - max((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds(), 0.0)
