@@ -49,13 +49,13 @@ def take_lost_messages(engine: Engine, queue: str, before: datetime, limit: int)
 
 
 def unsent(engine: Engine, ids: Collection[UUID]) -> list[Unsent]:
-    """Read what a message for these satellites has to say."""
+    """Read what a message says for those of these satellites that are ready still."""
     if not ids:
         return []
     columns = [satellites.c[name] for name in ("id", "execution_id", "queue", "identifier", "dispatches", "alone")]
-    query = select(*columns).where(satellites.c.id == func.any(list(ids))).order_by(satellites.c.ordinal)
+    query = select(*columns).where(satellites.c.id == func.any(list(ids)), satellites.c.queued_at.is_not(None))
     with engine.connect() as connection:
-        return [Unsent(*row) for row in connection.execute(query)]
+        return [Unsent(*row) for row in connection.execute(query.order_by(satellites.c.ordinal))]
 
 
 def queue_later(engine: Engine, ids: Sequence[UUID], seconds: float) -> None:

@@ -20,6 +20,7 @@ $$;
 CREATE OR REPLACE FUNCTION admit(p_max_concurrent int, p_now timestamptz DEFAULT NULL) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
     v_room int;
     v_ids uuid[];
     v_id uuid;
@@ -36,9 +37,8 @@ BEGIN
         RETURN '{}';
     END IF;
     FOREACH v_id IN ARRAY v_ids LOOP
-        PERFORM start_execution(v_id, coalesce(p_now, clock_timestamp()));
-        UPDATE satellites SET queued_at = coalesce(p_now, clock_timestamp())
-        WHERE execution_id = v_id AND status = 'pending' AND unmet = 0;
+        PERFORM start_execution(v_id, v_now);
+        PERFORM queue_if_ready(ARRAY(SELECT id FROM satellites WHERE execution_id = v_id AND unmet = 0), v_now);
     END LOOP;
     UPDATE admission SET running = running + cardinality(v_ids);
     RETURN v_ids;

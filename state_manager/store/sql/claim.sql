@@ -77,7 +77,8 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- release: attempts that were claimed and not started, all of one execution, go back as if they had not been claimed.
--- Answers those that did; the others were taken away meanwhile. Each is to be sent again.
+-- Answers those that did; the others were taken away meanwhile. What may start is to be sent again: something that it
+-- depends on may have been put back while it was held.
 CREATE OR REPLACE FUNCTION release(
     p_satellites uuid[], p_claims uuid[], p_alone boolean DEFAULT false, p_now timestamptz DEFAULT NULL
 )
@@ -96,7 +97,7 @@ BEGIN
     WITH released AS (
         UPDATE satellites s
         SET status = 'pending', claim = NULL, attempt = s.attempt - 1, worker = NULL, lease_expires_at = NULL,
-            start_time = NULL, queued_at = v_now, dispatches = s.dispatches + 1, alone = s.alone OR p_alone
+            start_time = NULL, dispatches = s.dispatches + 1, alone = s.alone OR p_alone
         FROM unnest(p_satellites, p_claims) AS held(id, claim)
         WHERE s.id = held.id AND s.execution_id = v_execution.id AND s.status = 'running' AND s.claim = held.claim
         RETURNING s.id, s.ordinal, s.attempt
@@ -109,6 +110,7 @@ BEGIN
     SELECT coalesce(array_agg(r.id ORDER BY r.ordinal), '{}') INTO v_released FROM released r;
     IF v_released <> '{}' THEN
         UPDATE executions SET seq = seq + cardinality(v_released), updated_at = v_now WHERE id = v_execution.id;
+        PERFORM queue_if_ready(v_released, v_now);
     END IF;
     RETURN v_released;
 END

@@ -86,7 +86,7 @@ BEGIN
             ARRAY(SELECT (value ->> 'claim')::uuid FROM unnest(v_together) AS value), true, p_now
         );
         landed := landed || v_released;
-        ready := ready || v_released;
+        ready := ready || ARRAY(SELECT id FROM satellites WHERE id = ANY (v_released) AND queued_at IS NOT NULL);
     END IF;
 END
 $$;

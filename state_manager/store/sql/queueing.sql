@@ -1,28 +1,62 @@
+-- is_ready: whether a satellite of a running execution may start. The one place that says so.
+CREATE OR REPLACE FUNCTION is_ready(p_status satellite_status, p_unmet int, p_not_before timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT p_status = 'pending' AND p_unmet = 0 AND p_not_before IS NULL
+$$;
+
+-- queue_if_ready: queue those of these satellites that may start now, and answer them in the document's order.
+-- A transition changes its rows first, and calls this in a statement of its own, whose snapshot has whatever rivals
+-- committed. Its caller holds these rows' locks, or their execution's: of two transitions that remove the last two
+-- obstacles the later one sees what the other did.
+CREATE OR REPLACE FUNCTION queue_if_ready(p_satellites uuid[], p_now timestamptz) RETURNS uuid[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_queued uuid[];
+BEGIN
+    IF p_satellites = '{}' THEN
+        RETURN p_satellites;
+    END IF;
+    WITH queued AS (
+        UPDATE satellites s SET queued_at = p_now
+        WHERE s.id = ANY (p_satellites) AND is_ready(s.status, s.unmet, s.not_before) AND s.queued_at IS NULL
+          AND (SELECT e.status FROM executions e WHERE e.id = s.execution_id) = 'running'
+        RETURNING s.id, s.ordinal
+    )
+    SELECT coalesce(array_agg(q.id ORDER BY q.ordinal), '{}') INTO v_queued FROM queued q;
+    RETURN v_queued;
+END
+$$;
+
 -- fire_due: satellites whose wait before the next attempt is over become ready, and are to be sent; unless something
--- that they depend on was put back meanwhile, which they wait for again.
+-- that they depend on was put back meanwhile, which they wait for again. It takes no execution's lock, so it never
+-- waits: the rows' own locks, which it keeps, are what a settle of a dependency waits for.
 CREATE OR REPLACE FUNCTION fire_due(p_limit int, p_now timestamptz DEFAULT NULL)
 RETURNS TABLE (id uuid, execution_id uuid, queue text, identifier text, dispatches int, alone boolean)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
+DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_fired uuid[];
 BEGIN
-    RETURN QUERY
     WITH due AS (
-        SELECT s.id FROM satellites s WHERE s.not_before <= coalesce(p_now, clock_timestamp())
+        SELECT s.id FROM satellites s WHERE s.not_before <= v_now
         ORDER BY s.not_before LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
     ), fired AS (
-        UPDATE satellites s
-        SET not_before = NULL, queued_at = CASE WHEN s.unmet = 0 THEN coalesce(p_now, clock_timestamp()) END,
-            dispatches = s.dispatches + 1
+        UPDATE satellites s SET not_before = NULL, dispatches = s.dispatches + 1
         FROM due WHERE s.id = due.id
-        RETURNING s.*
+        RETURNING s.id
     )
-    SELECT f.id, f.execution_id, f.queue, f.identifier, f.dispatches, f.alone FROM fired f WHERE f.queued_at IS NOT NULL;
+    SELECT coalesce(array_agg(f.id), '{}') INTO v_fired FROM fired f;
+    v_fired := queue_if_ready(v_fired, v_now);
+    RETURN QUERY
+    SELECT s.id, s.execution_id, s.queue, s.identifier, s.dispatches, s.alone FROM satellites s
+    WHERE s.id = ANY (v_fired);
 END
 $$;
 
--- take_lost_messages: a queue's satellites that have been ready since before `p_before` and are unclaimed, when a probe of
--- that moment has come out of the queue: they were behind nothing any more, so their messages are lost.
+-- take_lost_messages: a queue's satellites that have been ready since before `p_before` and are unclaimed, when a
+-- probe of that moment has come out of the queue: they were behind nothing any more, so their messages are lost.
 CREATE OR REPLACE FUNCTION take_lost_messages(p_queue text, p_before timestamptz, p_limit int)
 RETURNS TABLE (id uuid, execution_id uuid, queue text, identifier text, dispatches int, alone boolean)
 LANGUAGE plpgsql

@@ -57,7 +57,7 @@ BEGIN
 
     -- What waits for every end, not for success, waits again: whatever its own state.
     UPDATE satellites d
-    SET unmet = d.unmet + again.count, queued_at = NULL
+    SET unmet = d.unmet + again.count, queued_at = NULL, dispatches = d.dispatches + (d.queued_at IS NOT NULL)::int
     FROM (
         SELECT behind.id, count(*) FROM satellites s CROSS JOIN unnest(s.dependents) AS behind(id)
         WHERE s.id = ANY (revived) GROUP BY behind.id
@@ -69,15 +69,13 @@ BEGIN
         SET status = 'pending', reason = NULL, output = NULL, output_bytes = 0, error = NULL, error_kind = NULL,
             traceback = NULL, claim = NULL, start_time = NULL, end_time = NULL, duration_ms = NULL,
             resource_usage = NULL, max_attempts = s.attempt + (s.retry_policy ->> 'max_attempts')::int,
-            dispatches = s.dispatches + 1, queued_at = CASE WHEN s.unmet = 0 THEN v_now END
+            dispatches = s.dispatches + 1
         WHERE s.id = ANY (revived)
-        RETURNING s.id, s.ordinal, s.unmet
-    ), logged AS (
-        INSERT INTO events (execution_id, seq, satellite_id, kind, status, at)
-        SELECT p_execution, v_seq + 1 + row_number() OVER (ORDER BY b.ordinal), b.id, 'retried', 'pending', v_now
-        FROM back b
+        RETURNING s.id, s.ordinal
     )
-    SELECT coalesce(array_agg(b.id ORDER BY b.ordinal) FILTER (WHERE b.unmet = 0), '{}') INTO ready FROM back b;
+    INSERT INTO events (execution_id, seq, satellite_id, kind, status, at)
+    SELECT p_execution, v_seq + 1 + row_number() OVER (ORDER BY b.ordinal), b.id, 'retried', 'pending', v_now
+    FROM back b;
 
     INSERT INTO events (execution_id, seq, kind, status, at)
     VALUES (p_execution, v_seq + 1, 'retried', 'running', v_now);
@@ -86,6 +84,7 @@ BEGIN
         cancelled = e.cancelled - v_cancelled, seq = v_seq + 1 + cardinality(revived), updated_at = v_now,
         finished_at = NULL, times_out_at = v_now + make_interval(secs => e.timeout_s)
     WHERE e.id = p_execution;
+    ready := queue_if_ready(revived, v_now);
     IF previous = 'failed' THEN
         UPDATE admission SET running = running + 1;
     END IF;

@@ -50,16 +50,20 @@ BEGIN
             error = o.error, error_kind = o.error_kind, traceback = o.traceback,
             duration_ms = o.duration_ms, resource_usage = o.resource_usage,
             -- Its own times, where its worker tells them: it may have waited, claimed, for others of its batch.
-            start_time = greatest(s.start_time, v_sent - make_interval(secs => (o.ended_ms_ago + o.duration_ms) / 1000)),
-            end_time = CASE WHEN NOT o.again THEN greatest(s.start_time, v_sent - make_interval(secs => coalesce(o.ended_ms_ago, 0) / 1000)) END,
+            start_time = greatest(
+                s.start_time, v_sent - make_interval(secs => (o.ended_ms_ago + o.duration_ms) / 1000)
+            ),
+            end_time = CASE WHEN NOT o.again THEN
+                greatest(s.start_time, v_sent - make_interval(secs => coalesce(o.ended_ms_ago, 0) / 1000))
+            END,
             lease_expires_at = NULL,
-            not_before = CASE WHEN o.again AND o.retry_after_s > 0 THEN v_now + make_interval(secs => o.retry_after_s) END,
-            -- What it depends on may have been put back meanwhile: then it waits for that again.
-            queued_at = CASE WHEN o.again AND o.retry_after_s <= 0 AND s.unmet = 0 THEN v_now END,
+            not_before = CASE WHEN o.again AND o.retry_after_s > 0 THEN
+                v_now + make_interval(secs => o.retry_after_s)
+            END,
             dispatches = s.dispatches + (o.again AND o.retry_after_s <= 0)::int
         FROM decided o
         WHERE s.id = o.id
-        RETURNING s.id, s.ordinal, s.status, s.attempt, s.error, s.error_kind, s.traceback, s.not_before, s.queued_at,
+        RETURNING s.id, s.ordinal, s.status, s.attempt, s.error, s.error_kind, s.traceback, s.not_before,
                   s.start_time, s.end_time
     ), logged AS (
         INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
@@ -70,15 +74,15 @@ BEGIN
                        'attempt', r.attempt, 'start_time', r.start_time, 'end_time', r.end_time
                    )
                    ELSE json_strip_nulls(json_build_object(
-                       'attempt', r.attempt, 'start_time', r.start_time, 'end_time', r.end_time, 'error', r.error, 'kind', r.error_kind, 'traceback', r.traceback,
-                       'not_before', r.not_before
+                       'attempt', r.attempt, 'start_time', r.start_time, 'end_time', r.end_time, 'error', r.error,
+                       'kind', r.error_kind, 'traceback', r.traceback, 'not_before', r.not_before
                    ))
                END
         FROM recorded r
     )
     SELECT coalesce(array_agg(r.id) FILTER (WHERE r.status = 'completed'), '{}'),
            coalesce(array_agg(r.id) FILTER (WHERE r.status = 'failed'), '{}'),
-           coalesce(array_agg(r.id) FILTER (WHERE r.queued_at IS NOT NULL), '{}'),
+           coalesce(array_agg(r.id) FILTER (WHERE r.status = 'pending'), '{}'),
            coalesce(array_agg(r.id), '{}')
     INTO v_completed, v_failed, v_again, landed FROM recorded r;
 
@@ -88,9 +92,10 @@ BEGIN
         SELECT * INTO v_execution.seq, v_skipped, v_cancelled
         FROM skip_descendants(v_execution.id, v_execution.failure_policy, v_execution.seq, v_failed, v_now);
     END IF;
-    SELECT v_again || s.ready, s.claimed, s.seq INTO ready, claimed, v_execution.seq FROM decrement_unmet(
+    SELECT s.ready, s.claimed, s.seq INTO ready, claimed, v_execution.seq FROM decrement_unmet(
         v_execution.id, v_completed, v_failed || v_skipped || v_cancelled, v_execution.seq, p_budget, v_now
     ) AS s;
+    ready := queue_if_ready(v_again, v_now) || ready;
     IF cardinality(landed) < json_array_length(p_outcomes) THEN
         -- A token that is still in a row which no longer runs: its outcome was recorded, the answer was lost.
         SELECT coalesce(array_agg(s.id), '{}'), array_agg(s.id) FILTER (WHERE s.queued_at IS NOT NULL)
@@ -157,8 +162,10 @@ END
 $$;
 
 -- decrement_unmet: lower `unmet` behind satellites that ended, whatever the dependents' own status: it always equals
--- the number of dependencies not yet satisfied, and is never recounted. Answers those that became ready.
--- With `p_budget` its worker goes on with some of them, `claimed` in the same update: those on queues that it listens to,
+-- the number of dependencies not yet satisfied, and is never recounted. Queues and answers those that became ready: in
+-- the same update, which costs less than `queue_if_ready` after it where a thousand wait for one, and by the row that
+-- is updated, never by the snapshot: a wait may have ended since (`fire_due` takes no execution's lock).
+-- With `p_budget` its worker goes on with some of them, `claimed` in the same update: those on its own queues,
 -- in the order of the document; the first, whatever it is, and behind it what it knows to be short, until its time is
 -- full. `p_budget` has the claim's `token`, `worker`, `name` and `lease_s`; `time_ms`, the longest time of them all;
 -- `durations_ms`, the usual milliseconds of a satellite by its type; `queues`, and `limit`, a number of satellites.
@@ -184,21 +191,23 @@ BEGIN
         WHERE e.id = ANY (p_completed || p_lost)
         GROUP BY behind.id
     ), lowering AS (
-        SELECT d.id, d.ordinal, d.identifier, by, d.unmet = by AND d.status = 'pending' AND d.not_before IS NULL AS ready,
-               d.queue = ANY (v_queues) AND NOT d.alone AS welcome
+        -- What is ready by this snapshot is so in its row too: only under the execution's lock could that change.
+        SELECT d.id, d.ordinal, d.identifier, by,
+               is_ready(d.status, d.unmet - by::int, d.not_before) AND d.queue = ANY (v_queues) AND NOT d.alone
+               AS claimable
         FROM satisfied JOIN satellites d USING (id)
         CROSS JOIN LATERAL (SELECT CASE d.run_when WHEN 'all_done' THEN by_end ELSE by_success END AS by) AS how
         WHERE by > 0
     ), fitting AS (
-        SELECT l.id, l.by, l.ready, l.ready AND l.welcome AND row_number() OVER place <= v_limit AND (
+        SELECT l.id, l.by, l.claimable AND row_number() OVER place <= v_limit AND (
                    row_number() OVER place = 1
                    OR sum(coalesce(v_durations_ms ->> l.identifier, 'infinity')::float8) OVER place <= v_time_ms
                ) AS fits
-        FROM lowering l WINDOW place AS (PARTITION BY l.ready AND l.welcome ORDER BY l.ordinal)
+        FROM lowering l WINDOW place AS (PARTITION BY l.claimable ORDER BY l.ordinal)
     ), lowered AS (
         UPDATE satellites d
         SET unmet = d.unmet - f.by,
-            queued_at = CASE WHEN f.ready AND NOT f.fits THEN p_now ELSE d.queued_at END,
+            queued_at = CASE WHEN NOT f.fits AND is_ready(d.status, d.unmet - f.by::int, d.not_before) THEN p_now END,
             status = CASE WHEN f.fits THEN 'running' ELSE d.status END,
             claim = CASE WHEN f.fits THEN v_token ELSE d.claim END,
             attempt = d.attempt + f.fits::int,
@@ -214,7 +223,7 @@ BEGIN
                json_build_object('attempt', l.attempt, 'worker', v_name)
         FROM lowered l WHERE l.claim = v_token
     )
-    SELECT coalesce(array_agg(l.id ORDER BY l.ordinal) FILTER (WHERE l.unmet = 0 AND l.queued_at IS NOT NULL), '{}'),
+    SELECT coalesce(array_agg(l.id ORDER BY l.ordinal) FILTER (WHERE l.queued_at IS NOT NULL), '{}'),
            coalesce(json_agg(as_attempt(l) ORDER BY l.ordinal) FILTER (WHERE l.claim = v_token), '[]'),
            p_seq + count(*) FILTER (WHERE l.claim = v_token)
     INTO ready, claimed, seq FROM lowered l;
@@ -224,16 +233,16 @@ $$;
 -- ready_behind: what a lost answer would have called ready: the unclaimed behind `p_ended`, through the skipped.
 CREATE OR REPLACE FUNCTION ready_behind(p_ended uuid[]) RETURNS SETOF uuid
 LANGUAGE sql STABLE AS $$
-    WITH RECURSIVE behind(id, status, unmet) AS (
-        SELECT d.id, d.status, d.unmet
+    WITH RECURSIVE behind(id, status, queued_at) AS (
+        SELECT d.id, d.status, d.queued_at
         FROM satellites e CROSS JOIN unnest(e.dependents) AS next(id) JOIN satellites d ON d.id = next.id
         WHERE e.id = ANY (p_ended)
         UNION
-        SELECT d.id, d.status, d.unmet
+        SELECT d.id, d.status, d.queued_at
         FROM behind JOIN satellites e ON e.id = behind.id AND behind.status = 'skipped'
         CROSS JOIN unnest(e.dependents) AS next(id) JOIN satellites d ON d.id = next.id
     )
-    SELECT id FROM behind WHERE status = 'pending' AND unmet = 0
+    SELECT id FROM behind WHERE queued_at IS NOT NULL
 $$;
 
 -- count_outcomes: the execution's progress, and its end when every satellite is terminal.
@@ -248,7 +257,8 @@ DECLARE
     v_failed int;
 BEGIN
     admitted := '{}';
-    SELECT e.total = e.completed + e.failed + e.skipped + e.cancelled + p_completed + p_failed + p_skipped + p_cancelled,
+    SELECT e.total = e.completed + e.failed + e.skipped + e.cancelled
+                     + p_completed + p_failed + p_skipped + p_cancelled,
            e.failed + p_failed
     INTO v_finished, v_failed FROM executions e WHERE e.id = p_execution;
     IF v_finished THEN
