@@ -44,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     watch = commands.add_parser("watch", parents=[shared], help="show an execution's progress until its end")
     watch.add_argument("execution_id")
 
+    show = commands.add_parser("show", parents=[shared], help="print a report of an execution or a satellite")
+    show.add_argument("id", help="the id of an execution or a satellite")
+
     listing = commands.add_parser("list", parents=[shared], help="list executions, newest first")
     listing.add_argument("--project")
     listing.add_argument("--cluster", help="the cluster's identifier, as project/name")
@@ -59,9 +62,9 @@ def parser() -> argparse.ArgumentParser:
     retry.add_argument("id", help="the id of an execution; with --satellite, of a satellite")
     retry.add_argument("--satellite", action="store_true", help="run one satellite again")
 
-    logs = commands.add_parser("logs", parents=[shared], help="print what a satellite logged and printed")
-    logs.add_argument("id", help="the id of a satellite, or of an execution if a name follows")
-    logs.add_argument("name", nargs="?", help="the satellite's name in the execution")
+    logs = commands.add_parser("logs", parents=[shared], help="print what satellites logged and printed")
+    logs.add_argument("id", help="the id of a satellite, or of an execution: all its satellites, merged by time")
+    logs.add_argument("name", nargs="?", help="only the execution's satellite of this name")
     return root
 
 

@@ -6,16 +6,17 @@ import asyncio
 import json
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from exospherehost.command.arguments import parser
 from exospherehost.command.display import display_on, follow
 from exospherehost.command.lines import printable
-from exospherehost.command.report import report
+from exospherehost.command.report import execution_details, report, satellite_details
 from exospherehost.state_manager import (
     Conflict,
+    Execution,
     InvalidCluster,
     InvalidRequest,
     NotFound,
@@ -25,9 +26,9 @@ from exospherehost.state_manager import (
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
 
-    from exospherehost.state_manager import Execution, LogLine
+    from exospherehost.state_manager import LogLine, Satellite
 
 
 class ExitCode(IntEnum):
@@ -98,6 +99,15 @@ async def _watch(client: StateManagerClient, arguments: Namespace) -> int:
     return await _follow(client, arguments.execution_id, arguments)
 
 
+async def _show(client: StateManagerClient, arguments: Namespace) -> int:
+    found = await _find(client, arguments.id)
+    if arguments.json:
+        _print(found)
+    else:
+        _print(execution_details(found) if isinstance(found, Execution) else satellite_details(found))
+    return ExitCode.OK
+
+
 async def _list(client: StateManagerClient, arguments: Namespace) -> int:
     executions = client.list_executions(
         project=arguments.project,
@@ -126,22 +136,35 @@ async def _retry(client: StateManagerClient, arguments: Namespace) -> int:
 
 
 async def _logs(client: StateManagerClient, arguments: Namespace) -> int:
-    satellite_id = arguments.id
-    if arguments.name is not None:
-        execution = await client.get_execution(arguments.id)
-        try:
-            satellite_id = execution.satellite(arguments.name).satellite_id
-        except KeyError:
-            names = ", ".join(one.name for one in execution.satellites[:10])
-            raise UsageError(f"the execution has no satellite {arguments.name!r}, but {names}") from None
-    async for line in client.logs(satellite_id):
+    async for line in await _log_lines(client, arguments.id, arguments.name):
         _print(line if arguments.json else _format_log_line(line))
     return ExitCode.OK
+
+
+async def _log_lines(client: StateManagerClient, some_id: str, name: str | None) -> AsyncIterable[LogLine]:
+    if name is not None:
+        execution = await client.get_execution(some_id)
+        try:
+            return client.logs(execution.satellite(name).satellite_id)
+        except KeyError:
+            names = ", ".join(one.name for one in execution.satellites[:10])
+            raise UsageError(f"the execution has no satellite {name!r}, but {names}") from None
+    found = await _find(client, some_id)
+    return client.execution_logs(some_id) if isinstance(found, Execution) else client.logs(some_id)
+
+
+async def _find(client: StateManagerClient, some_id: str) -> Execution | Satellite:
+    """Read the execution or satellite with this id: both are UUIDs, so only the server can tell."""
+    for get in (client.get_execution, client.get_satellite):
+        with suppress(NotFound):
+            return await get(some_id)
+    raise NotFound(f"there is no execution or satellite {some_id}")
 
 
 _COMMANDS: Mapping[str, Callable[[StateManagerClient, Namespace], Awaitable[int]]] = {
     "submit": _submit,
     "watch": _watch,
+    "show": _show,
     "list": _list,
     "cancel": _cancel,
     "retry": _retry,
@@ -182,7 +205,8 @@ def _exit_code(execution: Execution) -> int:
 def _format_log_line(line: LogLine) -> str:
     """Format a log line; the lines of a message after its first are indented."""
     message = "\n    ".join(printable(part) for part in line.message.splitlines())
-    return f"{line.at}  attempt {line.attempt}  {line.level:8}  {message}"
+    subject = f"{printable(line.name)}  " if "name" in line else ""
+    return f"{line.at}  {subject}attempt {line.attempt}  {line.level:8}  {message}"
 
 
 def _print(output: str | Mapping[str, Any]) -> None:

@@ -1,19 +1,85 @@
-"""What came of an execution, for a person."""
+"""Reports of executions and satellites for people: of bounded length, with a note on where to read what was cut."""
 
 from __future__ import annotations
 
 import json
-from datetime import datetime
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from exospherehost.command.lines import printable
 
 if TYPE_CHECKING:
-    from exospherehost.state_manager import Execution
+    from collections.abc import Iterator, Mapping
+
+    from exospherehost.state_manager import Execution, Satellite
+
+MAX_JSON_CHARS = 4000
+"""JSON up to this length is shown indented and whole; longer results are shown as one cut line each."""
+
+MAX_VALUE_CHARS = 100
+MAX_ROWS = 20
+"""The number of results, failed satellites, or other satellites that a report lists."""
+
+ORDER = ("failed", "running", "pending", "cancelled", "skipped", "completed")
+"""The order in which satellites are listed: those that need attention first."""
 
 
 def report(execution: Execution) -> str:
-    """Write how it ended, why satellites failed, and the results as JSON."""
+    """Report how an execution ended: its state, the errors of failed satellites, and its results."""
+    failed = [one for one in execution.satellites if one.status == "failed"]
+    lines = [_headline(execution)]
+    if execution.error:
+        lines.append(f"  {_cut(execution.error)}")
+    lines += [
+        f"  {printable(one.name)}: {_cut(one.error or '')} (exosphere logs {one.satellite_id})"
+        for one in failed[:MAX_ROWS]
+    ]
+    if len(failed) > MAX_ROWS:
+        lines.append(f"  … and {len(failed) - MAX_ROWS} more failed: exosphere show {execution.execution_id} --json")
+    return "\n".join([*lines, *_results(execution)])
+
+
+def execution_details(execution: Execution) -> str:
+    """Report an execution at any time: its fields, satellites and results."""
+    fields = {
+        "cluster": execution.cluster_id,
+        "submitted": execution.created_at,
+        "started": execution.started_at,
+        "finished": execution.finished_at,
+        "deadline": f"{execution.deadline} (sla {execution.sla})",
+        "error": execution.error,
+    }
+    shown = sorted(execution.satellites, key=lambda one: ORDER.index(one.status))
+    lines = [_headline(execution), *_fields(fields), "", *_table(shown[:MAX_ROWS])]
+    if len(shown) > MAX_ROWS:
+        lines.append(f"  … and {len(shown) - MAX_ROWS} more: exosphere show {execution.execution_id} --json")
+    results = list(_results(execution))
+    return "\n".join([*lines, *(["", "results:", *results] if results else [])])
+
+
+def satellite_details(satellite: Satellite) -> str:
+    """Report a satellite: its fields, configuration, input and output, and the traceback of its failure."""
+    fields = {
+        "execution": satellite.execution_id,
+        "uses": satellite.identifier,
+        "attempts": f"{satellite.attempt} of at most {satellite.max_attempts}",
+        "started": satellite.start_time,
+        "ended": satellite.end_time,
+        "next attempt": satellite.not_before,
+        "skipped for": satellite.reason,
+        "error": satellite.error and f"{satellite.error} ({satellite.error_kind})",
+    }
+    lines = [f"{satellite.satellite_id} {printable(satellite.name)} {satellite.status}{_took(satellite.duration_ms)}"]
+    lines += _fields(fields)
+    for part in ("config", "input", "output"):
+        if satellite[part]:
+            lines += ["", f"{part}:", *_json(satellite[part], f"exosphere show {satellite.satellite_id} --json")]
+    if satellite.traceback:
+        lines += ["", *(printable(line) for line in satellite.traceback.rstrip().splitlines())]
+    return "\n".join(lines)
+
+
+def _headline(execution: Execution) -> str:
     progress = execution.progress
     counts = [f"{progress['completed_satellites']} of {progress['total_satellites']} satellites completed"]
     counts += [
@@ -21,23 +87,54 @@ def report(execution: Execution) -> str:
         for state in ("failed", "skipped", "cancelled")
         if progress[f"{state}_satellites"]
     ]
-    lines = [f"{execution.execution_id} {execution.status}{_took(execution)}: {', '.join(counts)}"]
-    if execution.error:
-        lines.append(f"  {printable(execution.error)}")
-    lines += [
-        f"  {one.name}: {printable(one.error or '')} (exosphere logs {one.satellite_id})"
-        for one in execution.satellites
-        if one.status == "failed"
-    ]
+    return f"{execution.execution_id} {execution.status}{_took(_duration_ms(execution))}: {', '.join(counts)}"
+
+
+def _fields(fields: Mapping[str, str | None]) -> Iterator[str]:
+    for name, value in fields.items():
+        if value is not None:
+            yield f"  {name:12} {_cut(value)}"
+
+
+def _table(satellites: list[Satellite]) -> Iterator[str]:
+    width = max((len(printable(one.name)) for one in satellites), default=0)
+    for one in satellites:
+        attempt = f" attempt {one.attempt}" if one.attempt > 1 else ""
+        note = one.error or (one.reason and f"because of {one.reason}") or ""
+        row = f"  {printable(one.name):{width}}  {one.status:9}{_took(one.duration_ms)}{attempt}"
+        yield f"{row}  {_cut(note)}".rstrip()
+
+
+def _results(execution: Execution) -> Iterator[str]:
     if execution.output_omitted:
-        lines.append("  the outputs are more than 1 MiB together: GET /satellites/ID has each")
+        yield "  the outputs are more than 1 MiB together and left out: exosphere show SATELLITE has each"
     elif execution.results:
-        lines.append(json.dumps(execution.results, indent=2, ensure_ascii=False))
-    return "\n".join(lines)
+        yield from _json(execution.results, f"exosphere show {execution.execution_id} --json")
 
 
-def _took(execution: Execution) -> str:
+def _json(value: Any, whole: str) -> Iterator[str]:
+    """Format a value as indented JSON, or, if that is too long, cut; `whole` is the command that prints all of it."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if len(text) <= MAX_JSON_CHARS:
+        yield from (printable(line) for line in text.splitlines())
+        return
+    members = list(value.items()) if isinstance(value, dict) else [("", value)]
+    for name, member in members[:MAX_ROWS]:
+        yield f"  {printable(name)}: {_cut(json.dumps(member, ensure_ascii=False))}".replace("  : ", "  ")
+    yield f"  … {len(text):,} characters in all: {whole}"
+
+
+def _cut(text: str) -> str:
+    shown = printable(text)
+    return shown if len(shown) <= MAX_VALUE_CHARS else f"{shown[: MAX_VALUE_CHARS - 1]}…"
+
+
+def _duration_ms(execution: Execution) -> float | None:
     if not (execution.started_at and execution.finished_at):
-        return ""
-    took = datetime.fromisoformat(execution.finished_at) - datetime.fromisoformat(execution.started_at)
-    return f" in {took.total_seconds():.3f} s"
+        return None
+    duration = datetime.fromisoformat(execution.finished_at) - datetime.fromisoformat(execution.started_at)
+    return duration / timedelta(milliseconds=1)
+
+
+def _took(duration_ms: float | None) -> str:
+    return "" if duration_ms is None else f" in {duration_ms / 1000:.3f} s"

@@ -6,7 +6,7 @@
         async for update in stream:
             print(update.status, update.progress)
 
-`client` is what users call. `http` sends its requests, `pages` reads listings.
+`client` is what users call. `http` sends its requests, `pages` reads listings, `execution_logs` merges logs.
 `watch` keeps a WebSocket open, and `execution_view` turns its messages into `updates`. `models` are the API's objects.
 """
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
+from exospherehost.state_manager.execution_logs import merge_logs
 from exospherehost.state_manager.execution_view import ExecutionView
 from exospherehost.state_manager.http import HttpClient
 from exospherehost.state_manager.models import FINISHED, Execution, ExecutionStatus, LogLine, Satellite
@@ -18,7 +19,7 @@ from exospherehost.state_manager.pages import Pages
 from exospherehost.state_manager.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
     from datetime import datetime
     from types import TracebackType
     from typing import Self
@@ -135,6 +136,15 @@ class StateManagerClient:
     def logs(self, satellite_id: str | UUID, *, limit: int | None = None) -> Pages[LogLine]:
         """Read what a satellite logged and printed in all attempts, oldest first; iterate as `list_executions`."""
         return Pages(self._http, f"/satellites/{_path_segment(satellite_id)}/logs", LogLine, {}, limit)
+
+    async def execution_logs(self, execution_id: str | UUID) -> AsyncIterator[LogLine]:
+        """Iterate over the log lines of an execution's satellites, merged by time; each has the satellite's `name`.
+
+        Raises NotFound.
+        """
+        execution = await self.get_execution(execution_id)
+        async for line in merge_logs(execution.satellites, self.logs):
+            yield line
 
     def watch_execution(self, execution_id: str | UUID, *, from_the_start: bool = False) -> Watch:
         """Watch an execution: enter it with `async with`, and iterate over its updates.

@@ -98,3 +98,7 @@ class LogLine(JsonObject):
     attempt: int
     level: str
     message: str
+    satellite_id: str
+    """Set by `execution_logs` only."""
+    name: str
+    """The satellite's; set by `execution_logs` only."""

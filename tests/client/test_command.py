@@ -120,6 +120,46 @@ def test_failed_execution_exits_1_and_says_which_satellite_failed(tmp_path: Path
     exosphere("watch", execution_id, code=1)
 
 
+def test_show_reports_an_execution_and_a_satellite_at_any_time(tmp_path: Path, system: System) -> None:
+    execution_id = exosphere("submit", held(tmp_path)).strip()
+    until(lambda: system.statuses(execution_id)["w"] == "running", what="the satellite runs")
+    running = exosphere("show", execution_id)
+    assert running.startswith(f"{execution_id} running: 0 of 1 satellites completed\n  cluster      test/command\n")
+    assert "\n  w  running\n" in running
+    (tmp_path / "gate").touch()
+    exosphere("watch", execution_id)
+
+    shown = json.loads(exosphere("show", execution_id, "--json"))
+    assert shown == system.execution(execution_id)
+    satellite_id = shown["satellites"][0]["satellite_id"]
+    satellite = exosphere("show", satellite_id)
+    assert satellite.startswith(f"{satellite_id} w completed in ")
+    assert f'config:\n{{\n  "file": "{tmp_path / "gate"}"\n}}' in satellite
+    assert json.loads(exosphere("show", satellite_id, "--json"))["execution_id"] == execution_id
+
+
+def test_logs_of_an_execution_are_those_of_its_satellites_by_time(tmp_path: Path) -> None:
+    talk = "satellite/test/talk"
+    cluster = document(
+        tmp_path,
+        {"name": "a", "uses": talk},
+        {"name": "b", "uses": talk, "dependencies": ["a"]},
+        {"name": "c", "uses": talk},
+    )
+    execution_id = exosphere("submit", cluster, "--wait").split()[0]
+
+    rows = [line.split("  ") for line in exosphere("logs", execution_id).splitlines()]
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    assert {row[1] for row in rows} == {"a", "b", "c"}
+    assert [row[1] for row in rows if row[1] != "c"] == ["a"] * (len(rows) // 3) + ["b"] * (len(rows) // 3)
+    assert rows[-1][2] == "attempt 1"
+
+    lines = [json.loads(line) for line in exosphere("logs", execution_id, "--json").splitlines()]
+    of_one = [line for line in lines if line["name"] == "a"]
+    by_id = [json.loads(line) for line in exosphere("logs", of_one[0]["satellite_id"], "--json").splitlines()]
+    assert [{**line, "name": "a", "satellite_id": of_one[0]["satellite_id"]} for line in by_id] == of_one
+
+
 def test_what_is_refused_exits_2_and_names_every_fault(tmp_path: Path) -> None:
     complaint = exosphere("submit", document(tmp_path, {"name": "a"}, {"name": "b", "uses": "no"}), code=2)
     assert "satellites[0].uses: " in complaint
@@ -143,6 +183,9 @@ def test_what_is_not_there_exits_3() -> None:
     assert "still running" not in exosphere("watch", "a b", code=3)
     assert "there is no execution" in exosphere("watch", "a b", code=3)
     assert "there is no execution" in exosphere("cancel", str(uuid4()), code=3)
+    for command in ("show", "logs"):
+        for some_id in (str(uuid4()), "a b"):
+            assert f"there is no execution or satellite {some_id}" in exosphere(command, some_id, code=3)
     away = exosphere("list", "--uri", f"http://127.0.0.1:{free_port()}", "--retry-for", "0.2", code=3)
     assert "cannot be reached" in away
 
