@@ -37,10 +37,12 @@ def hops(engine: Engine) -> float:
     """Run a chain by its statements alone; return the milliseconds of a link."""
     submitted = submit(engine, chain(LINKS))
     lease = timedelta(seconds=15)
-    claimed = transitions.claim(engine, [submitted["s0"]], worker=WORKER, name="floor", lease=lease)
+    claimed = transitions.claim(
+        engine, [submitted["s0"]], worker=WORKER, name="floor", lease=lease, max_input_bytes=2**20
+    )
     started = time.perf_counter()
     while claimed:
-        room = ClaimBudget(uuid4(), WORKER, "floor", 15, ["satellites"], {NOTHING: 0.1}, 50, 100)
+        room = ClaimBudget(uuid4(), WORKER, "floor", 15, ["satellites"], {NOTHING: 0.1}, 50, 100, 2**20)
         outcomes = [Outcome(one.id, one.claim, SatelliteStatus.COMPLETED, duration_ms=0.1) for one in claimed]
         claimed = list(transitions.settle(engine, outcomes, max_concurrent=100, budget=room).claimed)
     return 1000 * (time.perf_counter() - started) / LINKS

@@ -171,6 +171,13 @@ class Settings:
         whole(1),
         "largest output of a satellite, bytes of JSON",
     )
+    max_input_bytes: int = setting(
+        "MAX_INPUT_BYTES",
+        "limits.max_input_bytes",
+        str(64 * 2**20),
+        whole(1, 512 * 2**20),
+        "largest sum of the outputs of a satellite's dependencies, bytes of JSON",
+    )
     max_satellites: int = setting(
         "MAX_SATELLITES", "limits.max_satellites", "10000", whole(1), "satellites in a cluster"
     )

@@ -60,13 +60,23 @@ class Slice:
         """Claim these satellites, and tell whether there is anything to do."""
         worker, lease, token = self._worker, timedelta(seconds=settings().lease_s), uuid4()
         claimed = retry_until_available(
-            lambda: transitions.claim(worker.engine, ids, worker=worker.id, name=worker.name, lease=lease, token=token)
+            lambda: transitions.claim(
+                worker.engine,
+                ids,
+                worker=worker.id,
+                name=worker.name,
+                lease=lease,
+                max_input_bytes=settings().max_input_bytes,
+                token=token,
+            )
         )
         self._track_claims(claimed)
         self._own = ids[0]
         if claimed:
             self._execution_id = claimed[0].execution_id
             self._worker.notifier.notify_watchers(self._execution_id)
+            # This message was theirs too, where they are ready still: their inputs are too large for one claim.
+            self._worker.dispatcher.send_ready(set(ids) - self._taken)
         return bool(claimed)
 
     def run(self) -> None:
@@ -158,6 +168,7 @@ class Slice:
             durations_ms=worker.durations.short(),
             time_ms=min(left_ms, worker.durations.batch_ms),
             limit=BATCH_LIMIT,
+            max_input_bytes=settings().max_input_bytes,
         )
 
     def _record(self, outcomes: list[Outcome], budget: ClaimBudget | None) -> Settled:

@@ -57,6 +57,9 @@ class Satellite(Member):
     execution_id = fields.UUID()
     config = fields.Dict()
     input = fields.Dict(metadata={"description": "Outputs of the dependencies by name, under its own submitted input"})
+    input_omitted = fields.Boolean(
+        metadata={"description": "Whether the outputs of the dependencies are too large together to be part of `input`"}
+    )
     traceback = fields.String(allow_none=True)
     queue = fields.String()
     run_when = fields.String()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import case, func, insert, select
 
 from state_manager.states import TERMINAL, SatelliteStatus
 from state_manager.store.tables import executions, logs, satellites
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sqlalchemy import Engine, RowMapping
+
+INPUT_IN_FULL_BYTES = 64 * 1024 * 1024
+"""Largest sum of its dependencies' outputs that is read with a satellite; PostgreSQL's JSON has a limit, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +43,20 @@ class LogRecord:
 
 
 def get(engine: Engine, satellite_id: UUID) -> RowMapping | None:
-    """Read one satellite, with `dependency_outputs` by name, and the `seq` and counts of its execution."""
+    """Read one satellite, with `dependency_outputs` by name, and the `seq` and counts of its execution.
+
+    Without those outputs where `input_omitted`: they are too large together.
+    """
     needed = satellites.alias()
     outputs = (
         select(func.json_object_agg(needed.c.name, needed.c.output))
         .where(needed.c.id == func.any(satellites.c.dependencies))
         .scalar_subquery()
-        .label("dependency_outputs")
     )
+    omitted = satellites.c.input_bytes > INPUT_IN_FULL_BYTES
+    inputs = [omitted.label("input_omitted"), case((~omitted, outputs)).label("dependency_outputs")]
     query = (
-        select(satellites, outputs, *(executions.c[name] for name in ("seq", "total", *TERMINAL)))
+        select(satellites, *inputs, *(executions.c[name] for name in ("seq", "total", *TERMINAL)))
         .join(executions, executions.c.id == satellites.c.execution_id)
         .where(satellites.c.id == satellite_id)
     )

@@ -111,6 +111,8 @@ satellites = Table(
     Column("input", _json, nullable=False),
     Column("output", _json),
     _count("output_bytes"),
+    # The sum of the outputs of its completed dependencies: known before they are put together, which may not be done.
+    Column("input_bytes", BigInteger, nullable=False, server_default=text("0")),
     Column("error", Text),
     Column("error_kind", Text),
     Column("traceback", Text),

@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import reduce
 from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID, uuid4
 
@@ -13,12 +14,14 @@ from state_manager.states import ExecutionStatus, SatelliteStatus
 from state_manager.store.engine import call
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Engine
 
-_CLAIM: LiteralString = "SELECT claim(%(ids)s, %(token)s, %(worker)s, %(name)s, %(lease)s, %(now)s)"
+_CLAIM: LiteralString = (
+    "SELECT claim(%(ids)s, %(token)s, %(worker)s, %(name)s, %(lease)s, %(max_input_bytes)s, %(now)s)"
+)
 _SETTLE: LiteralString = """
     SELECT landed, ready, ended, admitted, claimed
     FROM settle(%(outcomes)s::json, %(max_concurrent)s, %(budget)s::json, %(now)s)
@@ -27,6 +30,9 @@ _RELEASE: LiteralString = "SELECT release(%(ids)s, %(claims)s, p_now => %(now)s)
 
 
 _NOBODY = UUID(int=0)
+
+CALL_BYTES = 64 * 1024 * 1024
+"""Largest sum of outputs in one call of `settle`: PostgreSQL reads it as one JSON value."""
 
 WARM_UP_CALLS = 6
 """From the sixth time on psycopg sends a statement prepared (its `prepare_threshold`)."""
@@ -47,7 +53,9 @@ class Claimed:
     max_attempts: int
     config: dict[str, Any]
     input: dict[str, Any]
+    input_bytes: int
     dependency_outputs: dict[str, Any] | None
+    """None, too, where they are larger together than the caller allowed: then `input_bytes` says how large."""
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Claimed:
@@ -72,6 +80,7 @@ class ClaimBudget:
     durations_ms: Mapping[str, float]
     time_ms: float
     limit: int
+    max_input_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,16 @@ class Settled:
     admitted: tuple[UUID, ...]
     claimed: tuple[Claimed, ...] = ()
 
+    def __or__(self, later: Settled) -> Settled:
+        """Return what both calls did together."""
+        return Settled(
+            self.landed | later.landed,
+            self.ready + later.ready,
+            later.ended or self.ended,
+            self.admitted + later.admitted,
+            self.claimed + later.claimed,
+        )
+
 
 def claim(
     engine: Engine,
@@ -114,10 +133,13 @@ def claim(
     worker: UUID,
     name: str,
     lease: timedelta,
+    max_input_bytes: int,
     token: UUID | None = None,
     now: datetime | None = None,
 ) -> list[Claimed]:
     """Take those satellites, all of one execution, that may start now; the others are not in the answer.
+
+    Those whose inputs, in the document's order, take more than `max_input_bytes` together are left ready.
 
     Their fencing token is random, one a call; a call that is sent again with its `token` finds what it took.
     """
@@ -127,6 +149,7 @@ def claim(
         "worker": worker,
         "name": name,
         "lease": lease,
+        "max_input_bytes": max_input_bytes,
         "now": now,
     }
     (rows,) = call(engine, _CLAIM, parameters)
@@ -146,9 +169,32 @@ def settle(
     Safe to send again when the answer was lost: a token settles once, and later calls answer as the first did.
     An outcome whose attempt was taken away is not among the `landed`, and has changed nothing.
     """
-    document = outcomes_json(outcomes)
+    *earlier, last = _calls(outcomes)
+    settled = [_settle(engine, one, max_concurrent, None, now) for one in earlier]
+    settled.append(_settle(engine, last, max_concurrent, budget, now))
+    return reduce(Settled.__or__, settled)
+
+
+def _calls(outcomes: Sequence[Outcome]) -> Iterator[Sequence[Outcome]]:
+    """Divide outcomes among calls, none of which carries more than `CALL_BYTES` of outputs, or else a single one."""
+    first, size = 0, 0
+    for at, outcome in enumerate(outcomes):
+        if at > first and size + outcome.output_bytes > CALL_BYTES:
+            yield outcomes[first:at]
+            first, size = at, 0
+        size += outcome.output_bytes
+    yield outcomes[first:]
+
+
+def _settle(
+    engine: Engine,
+    outcomes: Sequence[Outcome],
+    max_concurrent: int,
+    budget: ClaimBudget | None,
+    now: datetime | None,
+) -> Settled:
     parameters = {
-        "outcomes": document,
+        "outcomes": outcomes_json(outcomes),
         "max_concurrent": max_concurrent,
         "budget": None if budget is None else json.dumps(vars(budget), default=str),
         "now": now,
@@ -174,9 +220,9 @@ def warm_up(engine: Engine) -> None:
     A new session spends ten milliseconds on that: as long as a dozen short satellites.
     """
     outcome = Outcome(_NOBODY, _NOBODY, SatelliteStatus.COMPLETED)
-    budget = ClaimBudget(_NOBODY, _NOBODY, "", 0, (), {}, 0, 0)
+    budget = ClaimBudget(_NOBODY, _NOBODY, "", 0, (), {}, 0, 0, 0)
     for _ in range(WARM_UP_CALLS):
-        claim(engine, [_NOBODY], worker=_NOBODY, name="", lease=timedelta(0))
+        claim(engine, [_NOBODY], worker=_NOBODY, name="", lease=timedelta(0), max_input_bytes=0)
         settle(engine, [outcome], max_concurrent=0, budget=budget)
 
 

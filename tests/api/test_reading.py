@@ -24,7 +24,9 @@ def submit(client: FlaskClient, document: dict[str, Any]) -> tuple[str, dict[str
 
 
 def run(engine: Engine, satellite_id: str, output: object = None, error: str | None = None) -> None:
-    (claimed,) = claim(engine, [UUID(satellite_id)], worker=UUID(int=1), name="w", lease=timedelta(seconds=15))
+    (claimed,) = claim(
+        engine, [UUID(satellite_id)], worker=UUID(int=1), name="w", lease=timedelta(seconds=15), max_input_bytes=2**20
+    )
     usage: dict[str, float | None] = {"cpu_time": 0.5, "memory_peak": 1024, "gpu_time": None}
     outcome = (
         Outcome(claimed.id, claimed.claim, SatelliteStatus.COMPLETED, output, 8, duration_ms=1.5, resource_usage=usage)
@@ -59,7 +61,9 @@ def test_a_finished_execution_has_progress_times_and_results(client: FlaskClient
 
 def test_outputs_are_left_out_past_their_limit(client: FlaskClient, engine: Engine) -> None:
     execution_id, ids = submit(client, cluster(satellite("a")))
-    (claimed,) = claim(engine, [UUID(ids["a"])], worker=UUID(int=1), name="w", lease=timedelta(seconds=15))
+    (claimed,) = claim(
+        engine, [UUID(ids["a"])], worker=UUID(int=1), name="w", lease=timedelta(seconds=15), max_input_bytes=2**20
+    )
     large = Outcome(claimed.id, claimed.claim, SatelliteStatus.COMPLETED, "x" * 1_100_000, 1_100_002)
     settle(engine, [large], max_concurrent=100)
     shown = client.get(f"/executions/{execution_id}").get_json()

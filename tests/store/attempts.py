@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LEASE = timedelta(seconds=15)
 WORKER = UUID(int=1)
 MANY = 1000
+MAX_INPUT_BYTES = 1000
 
 
 def claim(
@@ -32,14 +34,24 @@ def claim(
     *names: str,
     worker: UUID = WORKER,
     token: UUID | None = None,
+    max_input_bytes: int = MAX_INPUT_BYTES,
     now: datetime | None = None,
 ) -> list[Claimed]:
     ids = [submitted[name] for name in names]
-    return transitions.claim(engine, ids, worker=worker, name="a worker", lease=LEASE, token=token, now=now)
+    return transitions.claim(
+        engine, ids, worker=worker, name="a worker", lease=LEASE, max_input_bytes=max_input_bytes, token=token, now=now
+    )
 
 
 def completed(attempt: Claimed, output: Any = None) -> Outcome:
-    return Outcome(attempt.id, attempt.claim, SatelliteStatus.COMPLETED, output=output, duration_ms=1.5)
+    return Outcome(
+        attempt.id,
+        attempt.claim,
+        SatelliteStatus.COMPLETED,
+        output=output,
+        output_bytes=len(json.dumps(output)),
+        duration_ms=1.5,
+    )
 
 
 def failed(attempt: Claimed) -> Outcome:

@@ -57,6 +57,7 @@ def _assert_joins_are_right(rows: Mapping[UUID, RowMapping]) -> None:
         needs = [rows[one] for one in row["dependencies"]]
         unmet = [one["name"] for one in needs if not _is_satisfied(one, row["run_when"])]
         assert row["unmet"] == len(unmet), f"{row['name']} says {row['unmet']}, and waits for {unmet}"
+        assert row["input_bytes"] == sum(one["output_bytes"] for one in needs if one["status"] == S.COMPLETED)
         assert set(row["dependents"]) == {one["id"] for one in rows.values() if row["id"] in one["dependencies"]}
 
 

@@ -14,8 +14,8 @@ from state_manager.store import events, leases, satellites, transitions
 from state_manager.store.transitions import ClaimBudget
 from tests.factories import DIAMOND, Submitted, chain, front, map_reduce, submit
 from tests.store.attempts import (
-    LEASE,
     MANY,
+    MAX_INPUT_BYTES,
     WORKER,
     claim,
     completed,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 def claim_budget(**fields: Any) -> ClaimBudget:
     """ClaimBudget for ten satellites of a known kind, one millisecond each."""
     plenty = {"durations_ms": {}, "time_ms": 10, "limit": 100, "queues": ["satellites"], "lease_s": 15}
+    plenty["max_input_bytes"] = MAX_INPUT_BYTES
     return ClaimBudget(**{"token": uuid4(), "worker": WORKER, "name": "a worker", **plenty, **fields})
 
 
@@ -184,6 +185,6 @@ def test_claim_of_a_stopped_worker_is_not_found_by_another_token(engine: Engine)
     submitted = submit(engine, front(2))
     claim(engine, submitted, "s0")
 
-    other = transitions.claim(engine, [submitted["s0"]], worker=UUID(int=2), name="other", lease=LEASE)
+    other = claim(engine, submitted, "s0", worker=UUID(int=2))
 
     assert other == []

@@ -62,7 +62,7 @@ def test_all_done_that_already_ran_is_not_run_again(engine: Engine) -> None:
     assert retry(engine, submitted).revived == (submitted["a"],)
     assert_sound(engine, submitted.execution_id)
     assert complete(engine, submitted, "a").ended == "completed"
-    assert rows(engine, submitted)["cleanup"] == before
+    assert rows(engine, submitted)["cleanup"] == {**before, "input_bytes": len("null")}
     assert_sound(engine, submitted.execution_id)
 
 

@@ -91,6 +91,12 @@ def _failure(error: Exception, raised: BaseException, attempt: Claimed) -> dict[
 
 
 def _call(attempt: Claimed, interruptible: Interruptible, notifier: Notifier) -> Any:
+    allowed = settings().max_input_bytes
+    if attempt.input_bytes > allowed:
+        raise ConfigurationError(
+            f"the outputs of the dependencies of {attempt.name!r} have {attempt.input_bytes} bytes together; "
+            f"at most {allowed} are allowed (MAX_INPUT_BYTES)"
+        )
     context = Context(
         config=attempt.config,
         input={**(attempt.dependency_outputs or {}), **attempt.input},

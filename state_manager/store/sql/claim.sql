@@ -1,21 +1,25 @@
--- as_attempt: what a worker needs of a satellite that it has claimed.
-CREATE OR REPLACE FUNCTION as_attempt(s satellites) RETURNS json
+-- as_attempt: what a worker needs of a satellite that it has claimed. Without the outputs of its dependencies where
+-- they are too large together: a JSON value holds a gigabyte at most, and the call would fail each time it is tried.
+CREATE OR REPLACE FUNCTION as_attempt(s satellites, p_max_input_bytes bigint) RETURNS json
 LANGUAGE sql STABLE AS $$
     SELECT json_build_object(
         'id', s.id, 'execution_id', s.execution_id, 'claim', s.claim, 'name', s.name, 'identifier', s.identifier,
         'attempt', s.attempt, 'timeout_s', s.timeout_s, 'retry_policy', s.retry_policy, 'max_attempts', s.max_attempts,
-        'config', s.config, 'input', s.input, 'dependency_outputs',
-        (SELECT json_object_agg(d.name, d.output) FROM satellites d WHERE d.id = ANY (s.dependencies))
+        'config', s.config, 'input', s.input, 'input_bytes', s.input_bytes, 'dependency_outputs',
+        CASE WHEN s.input_bytes <= p_max_input_bytes THEN
+            (SELECT json_object_agg(d.name, d.output) FROM satellites d WHERE d.id = ANY (s.dependencies))
+        END
     )
 $$;
 
 -- claim: pending and ready to running, under a fencing token; the attempt is counted and the lease set.
 -- Claims those of `p_satellites`, all of one execution, that may start now, and answers what their worker needs.
 -- A satellite that may not start is simply not in the answer, nor is one that is to run alone and is not asked for
--- alone. The token is the caller's, random and fresh for each call: sent again because the answer was lost, the same
--- call finds what it has claimed.
+-- alone, nor are those whose inputs would take the answer beyond `p_max_input_bytes`. The token is the caller's, random
+-- and fresh for each call: sent again because the answer was lost, the same call answers all that it has claimed.
 CREATE OR REPLACE FUNCTION claim(
-    p_satellites uuid[], p_token uuid, p_worker uuid, p_name text, p_lease interval, p_now timestamptz DEFAULT NULL
+    p_satellites uuid[], p_token uuid, p_worker uuid, p_name text, p_lease interval, p_max_input_bytes bigint,
+    p_now timestamptz DEFAULT NULL
 )
 RETURNS json
 LANGUAGE plpgsql
@@ -23,7 +27,7 @@ SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     v_execution executions;
     v_now timestamptz;
-    v_seq bigint;
+    v_count int;
     v_claimed json;
 BEGIN
     -- First the lock, alone: the statements after it see whatever a rival committed while we waited.
@@ -34,45 +38,41 @@ BEGIN
         RETURN '[]';
     END IF;
     v_now := coalesce(p_now, clock_timestamp());
-    SELECT * INTO v_claimed, v_seq
-    FROM claim_ready(v_execution.id, p_satellites, v_execution.seq, p_token, p_worker, p_name, p_lease, v_now);
-    IF v_seq = v_execution.seq THEN
-        RETURN claimed_by(p_worker, p_token);
+    WITH fitting AS (
+        -- One that is too large by itself comes without its inputs, so it takes no room.
+        SELECT s.id, sum(CASE WHEN s.input_bytes <= p_max_input_bytes THEN s.input_bytes ELSE 0 END)
+                     OVER (ORDER BY s.ordinal) AS bytes
+        FROM satellites s
+        WHERE s.id = ANY (p_satellites) AND s.execution_id = v_execution.id
+          AND s.queued_at IS NOT NULL AND NOT (s.alone AND cardinality(p_satellites) > 1)
+    ), taken AS (
+        UPDATE satellites s
+        SET status = 'running', claim = p_token, attempt = s.attempt + 1, worker = p_worker,
+            lease_expires_at = v_now + p_lease, start_time = v_now, queued_at = NULL
+        FROM fitting f
+        WHERE s.id = f.id AND f.bytes <= p_max_input_bytes
+        RETURNING s.*
+    ), logged AS (
+        INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
+        SELECT t.execution_id, v_execution.seq + row_number() OVER (ORDER BY t.ordinal), t.id, 'started', 'running',
+               v_now, json_build_object('attempt', t.attempt, 'worker', p_name)
+        FROM taken t
+    )
+    SELECT json_agg(as_attempt(t, p_max_input_bytes) ORDER BY t.ordinal), count(*) INTO v_claimed, v_count FROM taken t;
+    IF v_count > 0 THEN
+        UPDATE executions SET seq = seq + v_count, updated_at = v_now WHERE id = v_execution.id;
     END IF;
-    UPDATE executions SET seq = v_seq, updated_at = v_now WHERE id = v_execution.id;
+    IF v_count < cardinality(p_satellites) THEN
+        RETURN claimed_by(p_worker, p_token, p_max_input_bytes);
+    END IF;
     RETURN v_claimed;
 END
 $$;
 
--- claim_ready: claim for a caller that holds the execution's row, knows that it runs, and writes `seq` back to it.
-CREATE OR REPLACE FUNCTION claim_ready(
-    p_execution uuid, p_satellites uuid[], p_seq bigint, p_token uuid, p_worker uuid, p_name text, p_lease interval,
-    p_now timestamptz, OUT claimed json, OUT seq bigint
-)
-LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-BEGIN
-    WITH taken AS (
-        UPDATE satellites s
-        SET status = 'running', claim = p_token, attempt = s.attempt + 1, worker = p_worker,
-            lease_expires_at = p_now + p_lease, start_time = p_now, queued_at = NULL
-        WHERE s.id = ANY (p_satellites) AND s.execution_id = p_execution
-          AND s.queued_at IS NOT NULL AND NOT (s.alone AND cardinality(p_satellites) > 1)
-        RETURNING s.*
-    ), logged AS (
-        INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
-        SELECT p_execution, p_seq + row_number() OVER (ORDER BY t.ordinal), t.id, 'started', 'running', p_now,
-               json_build_object('attempt', t.attempt, 'worker', p_name)
-        FROM taken t
-    )
-    SELECT coalesce(json_agg(as_attempt(t) ORDER BY t.ordinal), '[]'), p_seq + count(*) INTO claimed, seq FROM taken t;
-END
-$$;
-
 -- claimed_by: what a call with this token has claimed, and its worker has not settled.
-CREATE OR REPLACE FUNCTION claimed_by(p_worker uuid, p_token uuid) RETURNS json
+CREATE OR REPLACE FUNCTION claimed_by(p_worker uuid, p_token uuid, p_max_input_bytes bigint) RETURNS json
 LANGUAGE sql STABLE AS $$
-    SELECT coalesce(json_agg(as_attempt(s) ORDER BY s.ordinal), '[]')
+    SELECT coalesce(json_agg(as_attempt(s, p_max_input_bytes) ORDER BY s.ordinal), '[]')
     FROM satellites s WHERE s.worker = p_worker AND s.status = 'running' AND s.claim = p_token
 $$;
 

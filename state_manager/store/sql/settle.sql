@@ -105,7 +105,9 @@ BEGIN
         SELECT landed || v_repeated, ready || v_again || array_agg(f.id) INTO landed, ready
         FROM ready_behind(v_repeated) AS f(id);
         IF landed = v_repeated AND p_budget IS NOT NULL THEN
-            claimed := claimed_by((p_budget ->> 'worker')::uuid, (p_budget ->> 'token')::uuid);
+            claimed := claimed_by(
+                (p_budget ->> 'worker')::uuid, (p_budget ->> 'token')::uuid, (p_budget ->> 'max_input_bytes')::bigint
+            );
         END IF;
     END IF;
 
@@ -168,7 +170,8 @@ $$;
 -- With `p_budget` its worker goes on with some of them, `claimed` in the same update: those on its own queues,
 -- in the order of the document; the first, whatever it is, and behind it what it knows to be short, until its time is
 -- full. `p_budget` has the claim's `token`, `worker`, `name` and `lease_s`; `time_ms`, the longest time of them all;
--- `durations_ms`, the usual milliseconds of a satellite by its type; `queues`, and `limit`, a number of satellites.
+-- `durations_ms`, the usual milliseconds of a satellite by its type; `queues`; `limit`, a number of satellites, and
+-- `max_input_bytes`, as in `claim`.
 CREATE OR REPLACE FUNCTION decrement_unmet(
     p_execution uuid, p_completed uuid[], p_lost uuid[], p_seq bigint, p_budget json, p_now timestamptz,
     OUT ready uuid[], OUT claimed json, OUT seq bigint
@@ -184,29 +187,32 @@ DECLARE
     v_durations_ms json := p_budget -> 'durations_ms';
     v_time_ms float8 := p_budget ->> 'time_ms';
     v_limit int := p_budget ->> 'limit';
+    v_max_input_bytes bigint := p_budget ->> 'max_input_bytes';
 BEGIN
     WITH satisfied AS (
-        SELECT behind.id, count(*) AS by_end, count(*) FILTER (WHERE e.id = ANY (p_completed)) AS by_success
+        SELECT behind.id, count(*) AS by_end, count(*) FILTER (WHERE e.id = ANY (p_completed)) AS by_success,
+               sum(e.output_bytes) AS bytes
         FROM satellites e CROSS JOIN unnest(e.dependents) AS behind(id)
         WHERE e.id = ANY (p_completed || p_lost)
         GROUP BY behind.id
     ), lowering AS (
         -- What is ready by this snapshot is so in its row too: only under the execution's lock could that change.
-        SELECT d.id, d.ordinal, d.identifier, by,
+        SELECT d.id, d.ordinal, d.identifier, by, bytes, d.input_bytes + bytes AS input_bytes,
                is_ready(d.status, d.unmet - by::int, d.not_before) AND d.queue = ANY (v_queues) AND NOT d.alone
                AS claimable
         FROM satisfied JOIN satellites d USING (id)
         CROSS JOIN LATERAL (SELECT CASE d.run_when WHEN 'all_done' THEN by_end ELSE by_success END AS by) AS how
         WHERE by > 0
     ), fitting AS (
-        SELECT l.id, l.by, l.claimable AND row_number() OVER place <= v_limit AND (
+        SELECT l.id, l.by, l.bytes, l.claimable AND row_number() OVER place <= v_limit AND (
                    row_number() OVER place = 1
                    OR sum(coalesce(v_durations_ms ->> l.identifier, 'infinity')::float8) OVER place <= v_time_ms
-               ) AS fits
+               ) AND sum(CASE WHEN l.input_bytes <= v_max_input_bytes THEN l.input_bytes ELSE 0 END) OVER place
+                     <= v_max_input_bytes AS fits
         FROM lowering l WINDOW place AS (PARTITION BY l.claimable ORDER BY l.ordinal)
     ), lowered AS (
         UPDATE satellites d
-        SET unmet = d.unmet - f.by,
+        SET unmet = d.unmet - f.by, input_bytes = d.input_bytes + f.bytes,
             queued_at = CASE WHEN NOT f.fits AND is_ready(d.status, d.unmet - f.by::int, d.not_before) THEN p_now END,
             status = CASE WHEN f.fits THEN 'running' ELSE d.status END,
             claim = CASE WHEN f.fits THEN v_token ELSE d.claim END,
@@ -224,7 +230,7 @@ BEGIN
         FROM lowered l WHERE l.claim = v_token
     )
     SELECT coalesce(array_agg(l.id ORDER BY l.ordinal) FILTER (WHERE l.queued_at IS NOT NULL), '{}'),
-           coalesce(json_agg(as_attempt(l) ORDER BY l.ordinal) FILTER (WHERE l.claim = v_token), '[]'),
+           coalesce(json_agg(as_attempt(l, v_max_input_bytes) ORDER BY l.ordinal) FILTER (WHERE l.claim = v_token), '[]'),
            p_seq + count(*) FILTER (WHERE l.claim = v_token)
     INTO ready, claimed, seq FROM lowered l;
 END
