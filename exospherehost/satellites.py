@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 DEFAULT_QUEUE = "satellites"
 
 _IDENTIFIER = re.compile(r"satellite/[\w.-]{1,128}/[\w.-]{1,128}", re.ASCII)
+_KIND = re.compile(r"[\w.-]{1,128}", re.ASCII)
 _registered: dict[str, SatelliteDefinition] = {}
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -26,6 +27,7 @@ class SatelliteDefinition:
     config_schema: dict[str, Any] | None
     queue: str
     timeout_s: float | None
+    kinds: tuple[str, ...]
 
     @property
     def home(self) -> str:
@@ -39,14 +41,18 @@ def satellite(
     config_schema: dict[str, Any] | None = None,
     queue: str = DEFAULT_QUEUE,
     timeout: float | None = None,
+    kinds: Collection[str] = (),
 ) -> Callable[[F], F]:
     """Register a function as the satellite `satellite/PROJECT/NAME`.
 
     It takes a `Context` and returns a JSON value; it may be `async def`. `config_schema` is a JSON schema
     that configurations are held against when a cluster is submitted; `queue` names the workers that run it;
-    `timeout` is the seconds that an attempt may take where the cluster does not say.
+    `timeout` is the seconds that an attempt may take where the cluster does not say; `kinds` are the kinds of errors
+    of its own that it raises (`TransientError("…", kind="rate_limited")`), which a cluster's `retry_on` may then list.
+    A kind that is not declared is recorded all the same, and never retried; one that begins with `x-` needs none.
 
-    Raises ValueError when the identifier is malformed or taken by another function, or the timeout not positive.
+    Raises ValueError when the identifier is malformed or taken by another function, the timeout not positive, or a
+    kind not a word.
     """
     if not _IDENTIFIER.fullmatch(identifier):
         message = f"{identifier!r} is not of the form satellite/PROJECT/NAME (letters, digits, '.', '_', '-')"
@@ -56,8 +62,12 @@ def satellite(
         message = f"{identifier}: a timeout is a positive number of seconds, not {timeout!r}"
         raise ValueError(message)
 
+    if isinstance(kinds, str) or not all(_KIND.fullmatch(kind) for kind in kinds):
+        message = f"{identifier}: kinds are a list of words (letters, digits, '.', '_', '-'), not {kinds!r}"
+        raise ValueError(message)
+
     def register(function: F) -> F:
-        definition = SatelliteDefinition(identifier, function, config_schema, queue, timeout)
+        definition = SatelliteDefinition(identifier, function, config_schema, queue, timeout, tuple(kinds))
         taken = _registered.get(identifier)
         if taken is not None and taken.home != definition.home:
             message = f"{identifier} is defined twice: by {taken.home} and by {definition.home}"

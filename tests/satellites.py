@@ -121,7 +121,7 @@ def wait(context: Context) -> None:
     wait_for(context.config["file"])
 
 
-@satellite("satellite/test/flaky")
+@satellite("satellite/test/flaky", kinds=["moody"])
 def flaky(context: Context) -> dict[str, Any]:
     """Fail in the first attempts, as many as told, with the kind of error told."""
     if context.attempt <= context.config["failures"]:

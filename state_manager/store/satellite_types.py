@@ -29,6 +29,8 @@ class SatelliteType:
     queue: str
     config_schema: dict[str, Any] | None = None
     timeout_s: float | None = None
+    kinds: tuple[str, ...] = ()
+    """The kinds of errors of its own that it may raise."""
 
 
 def register_types(engine: Engine, types: Collection[SatelliteType]) -> None:
@@ -39,11 +41,12 @@ def register_types(engine: Engine, types: Collection[SatelliteType]) -> None:
             "queue": one.queue,
             "config_schema": one.config_schema,
             "timeout_s": one.timeout_s,
+            "kinds": list(one.kinds),
         }
         for one in sorted(types, key=lambda one: one.identifier)
     ]
     statement = insert(satellite_types).values([row | {"last_seen": func.now()} for row in rows])
-    fresh = {name: statement.excluded[name] for name in ("queue", "config_schema", "timeout_s", "last_seen")}
+    fresh = {name: statement.excluded[name] for name in ("queue", "config_schema", "timeout_s", "kinds", "last_seen")}
     with engine.connect() as connection:
         connection.execute(statement.on_conflict_do_update(index_elements=["identifier"], set_=fresh))
 
@@ -55,9 +58,11 @@ def known_types(engine: Engine, identifiers: Collection[str]) -> dict[str, Satel
         satellite_types.c.queue,
         satellite_types.c.config_schema,
         satellite_types.c.timeout_s,
+        satellite_types.c.kinds,
     ).where(satellite_types.c.identifier.in_(identifiers))
     with engine.connect() as connection:
-        return {row.identifier: SatelliteType(**row) for row in connection.execute(query).mappings()}
+        rows = connection.execute(query).mappings().all()
+    return {row["identifier"]: SatelliteType(**dict(row) | {"kinds": tuple(row["kinds"])}) for row in rows}
 
 
 class SatelliteTypeCache:

@@ -188,6 +188,8 @@ satellite_types = Table(
     Column("config_schema", _json),
     Column("timeout_s", Double),
     Column("queue", Text, nullable=False),
+    # The kinds of errors of its own that it may raise, for `retry_on`.
+    Column("kinds", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("last_seen", _moment, nullable=False),
 )
 
