@@ -6,15 +6,19 @@ import io
 import json
 import socket
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from sqlalchemy import event
 
+from api.services import services_of
 from tests.api.conftest import ECHO, cluster, satellite
+from tests.work import growth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from flask.testing import FlaskClient
     from redis import Redis
@@ -92,19 +96,17 @@ def test_a_repeated_submission_is_not_dispatched_again(client: FlaskClient, redi
 
 
 def test_a_broker_that_is_away_fails_no_submission(client: FlaskClient) -> None:
-    started = time.monotonic()
     assert client.post("/executions", json=cluster()).status_code == 201
-    assert time.monotonic() - started < 1.5
 
 
-def test_a_broker_that_says_nothing_delays_a_submission_by_half_a_second(
+def test_a_broker_that_says_nothing_delays_a_submission_but_not_for_long(
     client: FlaskClient, broker: Callable[[str], None]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         broker(f"redis://127.0.0.1:{silent.getsockname()[1]}")
         started = time.monotonic()
         assert client.post("/executions", json=cluster()).status_code == 201
-        assert 0.4 < time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 20  # half a second by itself; kombu alone would try for a minute and more
 
 
 def test_a_body_over_the_limit_is_413(make_client: Callable[..., FlaskClient]) -> None:
@@ -235,13 +237,33 @@ def test_a_submitted_input_wins_over_nothing_and_is_shown(client: FlaskClient) -
     assert shown["input"] == {"x": 1}
 
 
-def test_ten_thousand_satellites_are_accepted_in_about_a_second(client: FlaskClient) -> None:
-    many = [satellite(f"s{n}", *([f"s{n - 1}"] if n else []), config={"n": n}) for n in range(10_000)]
-    body = json.dumps(cluster(*many))
-    started = time.perf_counter()
-    response = client.post("/executions", data=body, content_type="application/json")
-    assert response.status_code == 201
-    assert time.perf_counter() - started < 5  # about 0.6 s on an idle machine
+def test_work_and_statements_grow_no_faster_than_the_document(client: FlaskClient) -> None:
+    def submit(size: int) -> Callable[[], object]:
+        many = [satellite(f"s{n}", *([f"s{n - 1}"] if n else []), config={"n": n}) for n in range(size)]
+        body = json.dumps(cluster(*many))
+        return lambda: client.post("/executions", data=body, content_type="application/json")
+
+    with statements_of(client) as small:
+        submit(2)()
+    with statements_of(client) as large:
+        submit(1000)()
+    assert len(large) <= len(small)
+    assert growth(submit, 100) < 2.2
+
+
+@contextmanager
+def statements_of(client: FlaskClient) -> Iterator[list[str]]:
+    """Collect the SQL statements that the application sends."""
+    engine, found = services_of(client.application).engine, []
+
+    def note(*arguments: Any) -> None:
+        found.append(arguments[2])
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
 
 
 def _paths(response: TestResponse) -> list[str]:
