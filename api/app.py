@@ -17,11 +17,15 @@ from api.live.hub import Hub
 from api.resources import events, executions, health, logs, satellites, summary
 from api.services import EXTENSION, Services
 from state_manager import config, logging_setup
+from state_manager.graph import Limits
 from state_manager.lifecycle import Lifecycle
 from state_manager.notifications import Notifier
 from state_manager.redis import connect_redis
+from state_manager.retry import BackoffStrategy, RetryPolicy
 from state_manager.store.engine import connect
 from state_manager.store.satellite_types import SatelliteTypeCache
+from state_manager.submission import Defaults
+from state_manager.validation import Validator
 from workers.dispatch.dispatcher import Dispatcher
 from workers.dispatch.durations import UsualDurations
 
@@ -76,16 +80,31 @@ def _services(settings: Settings, database_uri: str) -> Services:
     dispatcher = BestEffortDispatcher(
         Dispatcher(engine, UsualDurations(settings.time_slice_ms)), DeadlineExecutor(BROKER_CALLS)
     )
+    defaults = _defaults(settings)
+    limits = Limits(settings.max_satellites, settings.max_edges, settings.max_depth)
     return Services(
         settings=settings,
         engine=engine,
         redis=redis,
-        satellite_types=SatelliteTypeCache(engine),
+        validator=Validator(
+            engine, SatelliteTypeCache(engine), limits, defaults.retry, frozenset(settings.allowed_queues)
+        ),
+        defaults=defaults,
         # A connection of its own: it must not queue behind a thousand watchers who come at once.
         hub=Hub(connect(database_uri, pool_size=1), redis),
         dispatcher=dispatcher,
         lifecycle=Lifecycle(engine, dispatcher, Notifier(redis), settings.max_concurrent_executions),
     )
+
+
+def _defaults(settings: Settings) -> Defaults:
+    retry = RetryPolicy(
+        max_attempts=settings.retry_attempts,
+        backoff_strategy=BackoffStrategy(settings.retry_backoff_strategy),
+        base_delay=settings.retry_delay_s,
+        max_delay=max(RetryPolicy().max_delay, settings.retry_delay_s),
+    )
+    return Defaults(retry, settings.execution_timeout_s)
 
 
 def _configuration(settings: Settings) -> dict[str, Any]:

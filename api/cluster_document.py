@@ -39,11 +39,6 @@ class RetryPolicyDocument(StrictSchema):
         metadata={"description": "Kinds of errors; the default is every kind but configuration_error"},
     )
 
-    @post_load
-    def make(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Return the fields that are there, as a `RetryPolicy` has them."""
-        return data | ({"retry_on": frozenset(data["retry_on"])} if "retry_on" in data else {})
-
 
 class _Retried(StrictSchema):
     """The fields that clusters and satellites share: when to try again, and how long they may take."""

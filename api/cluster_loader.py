@@ -1,4 +1,4 @@
-"""From a document to a cluster, with every fault of its shape and of its graph at once."""
+"""From a document to a validated cluster, with every fault of its shape and of its meaning at once."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
 
-from api.cluster_document import ClusterDocument
+from api.cluster_document import ClusterDocument, RetryPolicyDocument
 from api.faults import faults_of
-from state_manager import submission
 from state_manager.cluster import Cluster, Satellite
 from state_manager.errors import Fault, InvalidDocument
 
@@ -17,26 +16,27 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from state_manager.graph import Limits
-    from state_manager.store.satellite_types import SatelliteTypeCache
+    from state_manager.store.satellite_types import SatelliteType
+    from state_manager.validation import Validator
 
 _CLUSTER = ClusterDocument()
+_POLICY = RetryPolicyDocument()
 _NOBODY = "\x01"
-"""Begins the names that stand for unreadable ones; no sound one holds this character."""
+"""Begins the names that stand for unreadable ones; no valid name contains this character."""
 
 
-def load(types_cache: SatelliteTypeCache, document: Mapping[str, Any], limits: Limits) -> Cluster:
-    """Make the cluster that this document describes.
+def load(validator: Validator, document: Mapping[str, Any]) -> tuple[Cluster, dict[str, SatelliteType]]:
+    """Return the cluster that this document describes, and the types of its satellites; raises InvalidDocument.
 
-    Raises InvalidDocument. Where the shape is at fault, with the faults of what can be read of the graph too;
-    where it is sound, the graph is left to `submission.submit`.
+    Where the shape is at fault, what can be read of the document is validated too, so that all faults come at once.
     """
-    _refuse_oversize(document, limits)
+    _refuse_oversize(document, validator.limits)
     try:
         cluster: Cluster = _CLUSTER.load(document)
     except ValidationError as error:
         found = list(faults_of(error.messages_dict))
-        raise InvalidDocument([*found, *_graph_faults(types_cache, document, limits, found)]) from error
-    return cluster
+        raise InvalidDocument([*found, *_other_faults(validator, document, found)]) from error
+    return cluster, validator.validate(cluster)
 
 
 def _refuse_oversize(document: Mapping[str, Any], limits: Limits) -> None:
@@ -51,26 +51,22 @@ def _refuse_oversize(document: Mapping[str, Any], limits: Limits) -> None:
             raise InvalidDocument([Fault("satellites", f"{count} {what}; at most {allowed} are allowed")])
 
 
-def _graph_faults(
-    types_cache: SatelliteTypeCache, document: Mapping[str, Any], limits: Limits, shape: Collection[Fault]
-) -> Iterator[Fault]:
-    """Check what can be read of the graph; a fault at or below a fault of the shape only repeats it."""
-    read = [_read(at, one) for at, one in enumerate(_listed(document.get("satellites")))]
-    strangers = _strangers(read)
-    known = {fault.path for fault in shape} | {
-        f"satellites[{at}]" for at in range(len(read), len(read) + len(strangers))
-    }
-    roomy = replace(limits, satellites=len(read) + len(strangers))
+def _other_faults(validator: Validator, document: Mapping[str, Any], shape: Collection[Fault]) -> Iterator[Fault]:
+    """Validate what can be read of the document; a fault at or below a fault of the shape only repeats it."""
+    read = [_readable(at, one) for at, one in enumerate(_listed(document.get("satellites")))]
+    satellites = (*read, *_strangers(read))
+    known = {fault.path for fault in shape} | {f"satellites[{at}]" for at in range(len(read), len(satellites))}
+    roomy = replace(validator.limits, satellites=len(satellites))
     try:
-        submission.check(types_cache, [*read, *strangers], roomy)
+        validator.validate(Cluster("", satellites, retry=_readable_policy(document)), roomy)
     except InvalidDocument as error:
         yield from (fault for fault in error.faults if known.isdisjoint(_prefixes(fault.path)))
 
 
-def _read(at: int, raw: object) -> Satellite:
-    """Read what the graph needs of a satellite; what cannot be read is nobody, under a name of its own."""
+def _readable(at: int, raw: object) -> Satellite:
+    """Read what validation needs of a satellite; an unreadable name or type is replaced by one of its own."""
     given = raw if isinstance(raw, dict) else {}
-    name, uses, config = given.get("name"), given.get("uses"), given.get("config")
+    name, uses, config, queue = (given.get(field) for field in ("name", "uses", "config", "queue"))
     return Satellite(
         name=name if isinstance(name, str) else f"{_NOBODY}{at}",
         uses=uses if isinstance(uses, str) and uses else _NOBODY,
@@ -79,11 +75,21 @@ def _read(at: int, raw: object) -> Satellite:
             one if isinstance(one, str) else f"{_NOBODY}{at}.{nth}"
             for nth, one in enumerate(_listed(given.get("dependencies")))
         ),
+        queue=queue if isinstance(queue, str) else None,
+        retry=_readable_policy(given),
     )
 
 
+def _readable_policy(given: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        policy: dict[str, Any] = _POLICY.load(given.get("retry_policy", {}))
+    except ValidationError:
+        return {}
+    return policy
+
+
 def _strangers(read: Collection[Satellite]) -> list[Satellite]:
-    """Where a satellite's name cannot be read, any unknown dependency may mean it: let such names be known."""
+    """Make satellites of the unknown dependencies where a satellite's name cannot be read: each may be that name."""
     names = {satellite.name for satellite in read}
     if not any(name.startswith(_NOBODY) for name in names):
         return []

@@ -9,9 +9,6 @@ from flask import current_app
 
 from api.deadline_executor import DeadlineExecutor
 from api.live.single_flight import SingleFlightCache
-from state_manager.graph import Limits
-from state_manager.retry import BackoffStrategy, RetryPolicy
-from state_manager.submission import Defaults
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -24,7 +21,8 @@ if TYPE_CHECKING:
     from api.live.hub import Hub
     from state_manager.config import Settings
     from state_manager.lifecycle import Lifecycle
-    from state_manager.store.satellite_types import SatelliteTypeCache
+    from state_manager.submission import Defaults
+    from state_manager.validation import Validator
 
 SNAPSHOT_S = 0.5
 """Lifetime of a shared snapshot: watchers who come together get the same, and what happened since as events."""
@@ -46,29 +44,14 @@ class Services:
     settings: Settings
     engine: Engine
     redis: Redis
-    satellite_types: SatelliteTypeCache
+    validator: Validator
+    defaults: Defaults
     hub: Hub
     dispatcher: BestEffortDispatcher
     lifecycle: Lifecycle
     snapshots: SingleFlightCache[UUID, Any] = field(default_factory=lambda: SingleFlightCache(SNAPSHOT_S))
     metrics: SingleFlightCache[str, dict[str, Any]] = field(default_factory=lambda: SingleFlightCache(METRICS_S))
     health_checks: DeadlineExecutor = field(default_factory=lambda: DeadlineExecutor(HEALTH_CHECKS))
-
-    @property
-    def defaults(self) -> Defaults:
-        """The retry policy and the timeout of a cluster that names none."""
-        settings = self.settings
-        retry = RetryPolicy(
-            max_attempts=settings.retry_attempts,
-            backoff_strategy=BackoffStrategy(settings.retry_backoff_strategy),
-            base_delay=settings.retry_delay_s,
-        )
-        return Defaults(retry, settings.execution_timeout_s)
-
-    @property
-    def limits(self) -> Limits:
-        """The largest cluster that is accepted."""
-        return Limits(self.settings.max_satellites, self.settings.max_edges, self.settings.max_depth)
 
 
 def current_services() -> Services:

@@ -158,6 +158,13 @@ class Settings:
         modules,
         "importable modules with satellites, separated by commas",
     )
+    allowed_queues: tuple[str, ...] = setting(
+        "ALLOWED_QUEUES",
+        "execution.allowed_queues",
+        "",
+        names,
+        "queues that a cluster may name before any worker has listened to them, separated by commas",
+    )
     worker_concurrency: int = setting(
         "WORKER_CONCURRENCY", "workers.concurrency", "cores", children, "children of a worker, or `cores`: one a core"
     )

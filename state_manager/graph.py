@@ -1,4 +1,4 @@
-"""The checks of a cluster's graph, all faults at once, and what it looks like from above."""
+"""The checks of a cluster's graph, all faults at once. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from state_manager.cluster import Satellite
 
 SPELLED_OUT = 20
-"""So many names of a cycle are written out; the middle of a longer one is counted instead."""
+"""Names of a cycle that are written out; the middle of a longer one is counted instead."""
 
 COMPARISONS = 20_000
-"""So many known names at most are compared with wrong ones, for what may have been meant."""
+"""Largest number of comparisons between wrong names and known ones, for what may have been meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,15 @@ class Suggestions:
     """
 
     def __init__(self, known: Collection[str]) -> None:
-        self._known = known
+        self.known = known
         self._left = COMPARISONS
         self._found: dict[str, str] = {}
 
     def __call__(self, name: str) -> str:
         """Suggest what `name` may have been meant to be."""
         if name not in self._found:
-            self._left -= len(self._known)
-            self._found[name] = suggestion(name, self._known) if self._left >= 0 else ""
+            self._left -= len(self.known)
+            self._found[name] = suggestion(name, self.known) if self._left >= 0 else ""
         return self._found[name]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NEVER_RETRIED = "configuration_error"
-"""The kind of errors that no other attempt can mend."""
+"""The kind of error that no other attempt can avoid."""
 
 MAX_ATTEMPTS = 101
 """One run, and `retries: 100`."""
@@ -57,6 +60,15 @@ class RetryPolicy:
     jitter: bool = True
     retry_on: frozenset[str] = DEFAULT_RETRY_ON
 
+    def overridden(self, *overrides: Mapping[str, Any]) -> RetryPolicy:
+        """Return this policy with the fields that the overrides set; the last of them wins."""
+        changes: dict[str, Any] = {}
+        for one in overrides:
+            changes |= one
+        if "retry_on" in changes:
+            changes["retry_on"] = frozenset(changes["retry_on"])
+        return replace(self, **changes)
+
     def retries(self, kind: str, attempt: int) -> bool:
         """Tell whether an attempt, counted from 1, that failed so is worth another."""
         if attempt >= self.max_attempts or kind == NEVER_RETRIED:
@@ -67,7 +79,7 @@ class RetryPolicy:
         """Return the seconds to wait after a failed attempt, counted from 1.
 
         Fixed b, linear b·n, exponential b·2^(n-1), at most `max_delay`; with jitter times a number between a
-        half and one, which `chance`, uniform in [0, 1), picks (design, section 8).
+        half and one, which `chance`, uniform in [0, 1), picks.
         """
         match self.backoff_strategy:
             case BackoffStrategy.FIXED:

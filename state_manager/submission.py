@@ -1,18 +1,15 @@
-"""Submission: from a cluster whose shape is sound to an execution in the store."""
+"""Submission: from a validated cluster to the rows of an execution, in one transaction."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jsonschema.exceptions import SchemaError
-from jsonschema.validators import validator_for
 from uuid_utils.compat import uuid7
 
-from state_manager import graph
-from state_manager.errors import Fault, InvalidDocument, KeyReused
+from state_manager.errors import KeyReused
 from state_manager.failpoints import Point, reach
 from state_manager.retry import RetryPolicy
 from state_manager.states import ExecutionStatus, SatelliteStatus
@@ -27,13 +24,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from state_manager.cluster import Cluster, Satellite
+    from state_manager.cluster import Cluster
     from state_manager.store.executions import Receipt
-    from state_manager.store.satellite_types import SatelliteType, SatelliteTypeCache
+    from state_manager.store.satellite_types import SatelliteType
 
 
-PATIENCE_S = 2.0
-"""So long a client waits for a database that went away under its submission."""
+OUTAGE_WAIT_S = 2.0
+"""Longest that a client waits for a database that went away under its submission."""
 
 
 _NOT_STARTED = {
@@ -45,7 +42,7 @@ _NOT_STARTED = {
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What holds where a cluster says nothing: the retry policy, and an execution's time in seconds."""
+    """The retry policy and the execution's timeout of a cluster that sets none."""
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     timeout_s: float = 3600
@@ -63,20 +60,18 @@ class Submitted:
 
 def submit(
     engine: Engine,
-    types_cache: SatelliteTypeCache,
     cluster: Cluster,
+    types: Mapping[str, SatelliteType],
     document: Mapping[str, Any],
     *,
     idempotency_key: str | None,
-    limits: graph.Limits,
     max_concurrent: int,
     defaults: Defaults,
 ) -> Submitted:
-    """Check the cluster against its limits and the known satellite types, and write its rows.
+    """Write the rows of a cluster that was validated, which gave its `types`.
 
-    Raises InvalidDocument with every fault, KeyReused when the key came with another document before.
+    Raises KeyReused when the key came with another document before.
     """
-    types = check(types_cache, cluster.satellites, limits)
     definition = _canonical(document)
     execution = {
         "id": uuid7(),
@@ -94,7 +89,7 @@ def submit(
     reach(Point.SUBMIT)
     # A commit whose answer was lost is found out: the same id, sent again, finds its own rows.
     receipt = retry_until_available(
-        lambda: executions.submit(engine, written, satellites, max_concurrent=max_concurrent), within_s=PATIENCE_S
+        lambda: executions.submit(engine, written, satellites, max_concurrent=max_concurrent), within_s=OUTAGE_WAIT_S
     )
     reach(Point.SUBMITTED)
     if not receipt.created and receipt.definition_hash != execution["definition_hash"]:
@@ -104,47 +99,6 @@ def submit(
     return Submitted(
         receipt.execution_id, created=True, nodes=_nodes(rows), snapshot=_snapshot(execution, rows, receipt)
     )
-
-
-def check(
-    types_cache: SatelliteTypeCache, satellites: Sequence[Satellite], limits: graph.Limits
-) -> dict[str, SatelliteType]:
-    """Return the types of these satellites; raise InvalidDocument with every fault of theirs and of their graph."""
-    types = types_cache.find({satellite.uses for satellite in satellites})
-    found = [*graph.faults(satellites, limits), *_unusable(types_cache, satellites, types)]
-    if found:
-        raise InvalidDocument(found)
-    return types
-
-
-def _unusable(
-    types_cache: SatelliteTypeCache, satellites: Sequence[Satellite], types: Mapping[str, SatelliteType]
-) -> Iterator[Fault]:
-    """Name what no worker can run: unknown types, configurations that a type's schema refuses."""
-    suggested: graph.Suggestions | None = None
-    validators = {identifier: _validator(one) for identifier, one in types.items()}
-    for at, satellite in enumerate(satellites):
-        if satellite.uses not in types:
-            suggested = suggested or graph.Suggestions(types_cache.names())
-            message = f"unknown satellite {satellite.uses!r}{suggested(satellite.uses)}"
-            yield Fault(f"satellites[{at}].uses", message)
-        elif validator := validators[satellite.uses]:
-            for error in validator.iter_errors(satellite.config):
-                yield Fault(f"satellites[{at}].config{error.json_path[1:]}", error.message)
-
-
-def _validator(kind: SatelliteType) -> Any:
-    if kind.config_schema is None:
-        return None
-    return validator_for(kind.config_schema)(kind.config_schema)
-
-
-def check_schema(schema: dict[str, Any]) -> None:
-    """Raise ValueError where this is no JSON schema."""
-    try:
-        validator_for(schema).check_schema(schema)
-    except SchemaError as error:
-        raise ValueError(f"not a JSON schema: {error.message}") from error
 
 
 def _rows(cluster: Cluster, types: Mapping[str, SatelliteType], retry: RetryPolicy) -> Iterator[dict[str, Any]]:
@@ -162,7 +116,7 @@ def _rows(cluster: Cluster, types: Mapping[str, SatelliteType], retry: RetryPoli
             "queue": satellite.queue or types[satellite.uses].queue,
             "run_when": satellite.run_when,
             "timeout_s": satellite.timeout_s or types[satellite.uses].timeout_s,
-            "retry_policy": replace(retry, **cluster.retry | satellite.retry).as_json(),
+            "retry_policy": retry.overridden(cluster.retry, satellite.retry).as_json(),
             "config": satellite.config,
             "input": satellite.input,
             "dependencies": [ids[name] for name in satellite.dependencies],
@@ -177,7 +131,7 @@ def _nodes(rows: list[dict[str, Any]]) -> dict[UUID, Node]:
 
 
 def _snapshot(execution: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], receipt: Receipt) -> Snapshot | None:
-    """Tell how an execution began, without reading it; None where it may have gone on meanwhile."""
+    """Return the execution as it began, without reading it; None where it may have gone on meanwhile."""
     if receipt.seq > len(("submitted", "started")):
         return None
     began = {

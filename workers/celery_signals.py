@@ -15,7 +15,7 @@ from state_manager.config import settings
 from state_manager.store import satellite_types
 from state_manager.store.outages import retry_until_available
 from state_manager.store.satellite_types import SatelliteType
-from state_manager.submission import check_schema
+from state_manager.validation import check_schema
 from workers import process, registry
 from workers.app import app
 from workers.attempt import interrupts, logs
@@ -52,7 +52,7 @@ def register(sender: Any, **_: Any) -> None:
         lambda: satellite_types.register_types(
             process.engine(),
             [
-                SatelliteType(one.identifier, one.queue, one.config_schema, one.timeout_s)
+                SatelliteType(one.identifier, one.queue, one.config_schema, one.timeout_s, one.kinds)
                 for one in registry.discover().values()
             ],
         )

@@ -153,14 +153,13 @@ def submit(headers: Mapping[str, str]) -> Response:
     services = current_services()
     allowed_bytes = services.settings.max_body_bytes
     document = documents.parse(request_body.read(allowed_bytes), request.mimetype, allowed_bytes)
-    cluster = cluster_loader.load(services.satellite_types, document, services.limits)
+    cluster, types = cluster_loader.load(services.validator, document)
     submitted = submission.submit(
         services.engine,
-        services.satellite_types,
         cluster,
+        types,
         document,
         idempotency_key=headers.get("key"),
-        limits=services.limits,
         max_concurrent=services.settings.max_concurrent_executions,
         defaults=services.defaults,
     )

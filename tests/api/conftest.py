@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ECHO = "satellite/exospherehost/echo"
 PICKY = "satellite/test/picky"
+LIMITED = "satellite/test/limited"
 NOWHERE = "redis://127.0.0.1:1"
 
 PICKY_SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -64,7 +65,12 @@ def settings(database_uri: str) -> Settings:
 @pytest.fixture
 def make_client(settings: Settings, engine: Engine) -> Iterator[Callable[..., FlaskClient]]:
     """Return a maker of clients of an application with other settings."""
-    register_types(engine, [SatelliteType(ECHO, "satellites"), SatelliteType(PICKY, "picky", PICKY_SCHEMA)])
+    types = [
+        SatelliteType(ECHO, "satellites"),
+        SatelliteType(PICKY, "picky", PICKY_SCHEMA),
+        SatelliteType(LIMITED, "satellites", kinds=("rate_limited",)),
+    ]
+    register_types(engine, types)
     made: list[Flask] = []
 
     def make(**changes: Any) -> FlaskClient:

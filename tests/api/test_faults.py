@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
-from tests.api.conftest import ECHO, PICKY, cluster, satellite
+from tests.api.conftest import ECHO, LIMITED, PICKY, cluster, satellite
+from tests.factories import report_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask.testing import FlaskClient
+    from sqlalchemy import Engine
 
 WRONG: list[Any] = [None, True, 0, 1.5, "text", [], {}, [None], [[]], {"a": 1}]
 
@@ -86,7 +89,7 @@ def test_a_wrong_type_is_named_by_its_field(client: FlaskClient, field: str) -> 
 @pytest.mark.parametrize("field", ["name", "uses", "config", "input", "dependencies", "queue", "run_when"])
 def test_a_wrong_type_in_a_satellite_is_named_by_its_field(client: FlaskClient, field: str) -> None:
     for value in WRONG:
-        if (field, type(value)) in {("name", str), ("queue", str), ("config", dict), ("input", dict)}:
+        if (field, type(value)) in {("name", str), ("config", dict), ("input", dict)}:
             continue
         if field == "dependencies" and value == []:
             continue
@@ -119,6 +122,109 @@ def test_a_wrapped_cluster_stands_alone(client: FlaskClient) -> None:
     assert faults(client, {"cluster": cluster(), "sla": "6h"}).keys() == {"sla"}
     assert faults(client, {"cluster": []}).keys() == {"cluster"}
     assert faults(client, {"cluster": cluster(sla="x")}).keys() == {"sla"}
+
+
+def test_unknown_type_is_one_fault_however_many_satellites_use_it(client: FlaskClient) -> None:
+    wrong = [satellite(f"s{at}", uses="satellite/test/pickyy") for at in range(3)]
+    found = faults(client, cluster(satellite("a"), *wrong, satellite("z", uses="satellite/none/such-thing")))
+    assert found.keys() == {"satellites[1].uses", "satellites[4].uses"}
+    message = found["satellites[1].uses"]
+    assert message.startswith("unknown satellite 'satellite/test/pickyy'; did you mean 'satellite/test/picky' or ")
+    assert message.endswith(
+        "? A worker registers it once its module is in SATELLITE_MODULES. (2 more satellites have the same.)"
+    )
+    assert "SATELLITE_MODULES" in found["satellites[4].uses"]
+    assert "more" not in found["satellites[4].uses"]
+
+
+def test_queue_that_no_worker_has_is_refused_once(client: FlaskClient) -> None:
+    many = [satellite(f"s{at}", queue=f"queue-{at % 2}") for at in range(6)]
+    found = faults(client, cluster(satellite("a", queue="pickyy"), *many))
+    assert found.keys() == {"satellites[0].queue", "satellites[1].queue", "satellites[2].queue"}
+    assert found["satellites[0].queue"] == (
+        "unknown queue 'pickyy'; did you mean 'picky'? "
+        "No worker has listened to it: start one with -Q pickyy, or name it in ALLOWED_QUEUES."
+    )
+    assert found["satellites[1].queue"].endswith("(2 more satellites have the same.)")
+
+
+def test_queue_of_a_type_of_a_worker_or_of_the_setting_is_known(
+    make_client: Callable[..., FlaskClient], engine: Engine
+) -> None:
+    report_worker(engine, uuid4(), "w", ["satellites", "gpu"])
+    client = make_client(allowed_queues=("later",))
+    for queue in ("satellites", "picky", "gpu", "later"):
+        assert client.post("/executions", json=cluster(satellite("a", queue=queue))).status_code == 201
+    assert faults(client, cluster(satellite("a", queue="latter")))["satellites[0].queue"].startswith(
+        "unknown queue 'latter'; did you mean 'later' or "
+    )
+
+
+def test_kind_of_error_that_nobody_declares_is_named_with_the_nearest(client: FlaskClient) -> None:
+    policy = {"retry_on": ["timeout", "timout", "rate_limited"]}
+    found = faults(
+        client,
+        cluster(
+            satellite("a", retry_policy=policy),
+            satellite("b", uses=LIMITED, retry_policy=policy),
+            retry_policy={"retry_on": ["rate_limited", "x-own", "newtork_error"]},
+        ),
+    )
+    assert found.keys() == {
+        "retry_policy.retry_on[2]",
+        "satellites[0].retry_policy.retry_on[1]",
+        "satellites[0].retry_policy.retry_on[2]",
+        "satellites[1].retry_policy.retry_on[1]",
+    }
+    assert found["satellites[1].retry_policy.retry_on[1]"] == (
+        "unknown kind of error 'timout'; did you mean 'timeout'? "
+        "A satellite's own kind is declared with @satellite(…, kinds=[…]), or begins with 'x-'."
+    )
+
+
+def test_kinds_are_not_judged_by_a_type_that_is_unknown(client: FlaskClient) -> None:
+    unknown = satellite("a", uses="satellite/test/unknown", retry_policy={"retry_on": ["its_own"]})
+    assert faults(client, cluster(unknown)).keys() == {"satellites[0].uses"}
+
+
+@pytest.mark.parametrize(
+    ("of_cluster", "of_satellite", "path", "message"),
+    [
+        ({"base_delay": 5, "max_delay": 2}, {}, "retry_policy.max_delay",
+         "max_delay, 2 s (of the cluster), is below base_delay, 5 s (of the cluster)"),
+        ({"base_delay": 400}, {}, "retry_policy.base_delay",
+         "max_delay, 300 s (the default), is below base_delay, 400 s (of the cluster)"),
+        ({"max_delay": 2}, {"base_delay": 3}, "satellites[1].retry_policy.base_delay",
+         "max_delay, 2 s (of the cluster), is below base_delay, 3 s"),
+        ({"base_delay": 3}, {"max_delay": 2}, "satellites[1].retry_policy.max_delay",
+         "max_delay, 2 s, is below base_delay, 3 s (of the cluster)"),
+        ({}, {"max_delay": 1}, "satellites[1].retry_policy.max_delay",
+         "max_delay, 1 s, is below base_delay, 5 s (the default)"),
+    ],
+)  # fmt: skip
+def test_delays_that_contradict_each_other_are_named_where_they_do(
+    client: FlaskClient, of_cluster: dict[str, Any], of_satellite: dict[str, Any], path: str, message: str
+) -> None:
+    sound = {"retry_policy": {"base_delay": 1, "max_delay": 1}}
+    satellites = [satellite("a", **(sound if of_satellite else {})), satellite("b", retry_policy=of_satellite)]
+    assert faults(client, cluster(*satellites, retry_policy=of_cluster)) == {path: message}
+
+
+def test_policies_and_queues_are_checked_beside_faults_of_the_shape(client: FlaskClient) -> None:
+    policy = {"base_delay": 5, "max_delay": 2, "retry_on": ["timout"]}
+    found = faults(client, cluster(satellite("a", retry_policy=policy, queue="nobody"), sla="7h"))
+    assert found.keys() == {
+        "sla",
+        "satellites[0].queue",
+        "satellites[0].retry_policy.max_delay",
+        "satellites[0].retry_policy.retry_on[0]",
+    }
+
+
+def test_default_delay_above_the_usual_maximum_is_no_fault_of_a_cluster(
+    make_client: Callable[..., FlaskClient],
+) -> None:
+    assert make_client(retry_delay_s=600).post("/executions", json=cluster()).status_code == 201
 
 
 def test_limits_are_kept(make_client: Callable[..., FlaskClient]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from api.app import create_app
 from state_manager.config import Settings
-from tests.api.conftest import ECHO, NOWHERE, PICKY, cluster, satellite
+from tests.api.conftest import ECHO, LIMITED, NOWHERE, PICKY, cluster, satellite
 from tests.factories import report_worker
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def test_the_summary_counts(
     assert shown["satellites"]["pending"] == 2
     assert shown["workers"] == 1
     assert shown["queues"] == {"gpu": 0, "picky": 0, "satellites": 1}
-    assert shown["satellite_types"] == [ECHO, PICKY]
+    assert shown["satellite_types"] == [ECHO, LIMITED, PICKY]
     assert redis.llen("satellites") == 1
 
 

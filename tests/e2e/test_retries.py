@@ -55,7 +55,9 @@ def test_last_failure_fails_the_satellite(system: System) -> None:
     ("fields", "attempts"),
     [
         ({"retry_policy": QUICK | {"max_attempts": 4, "retry_on": ["timeout"]}}, 1),
-        ({"retry_policy": QUICK | {"max_attempts": 4, "retry_on": ["custom"]}, "kind": "custom"}, 4),
+        ({"retry_policy": QUICK | {"max_attempts": 4, "retry_on": ["x-own"]}, "kind": "x-own"}, 4),
+        ({"retry_policy": QUICK | {"max_attempts": 4, "retry_on": ["moody"]}, "kind": "moody"}, 4),
+        ({"retry_policy": QUICK | {"max_attempts": 4}, "kind": "undeclared"}, 1),
         ({"retry_policy": QUICK | {"max_attempts": 4}, "kind": "configuration_error"}, 1),
         ({"retry_policy": QUICK | {"max_attempts": 2}, "retries": 5}, 2),
         ({"retry_policy": QUICK}, 3),

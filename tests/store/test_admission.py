@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from state_manager.errors import KeyReused
-from state_manager.graph import Limits
-from state_manager.store import executions, satellite_types
-from state_manager.store.satellite_types import SatelliteType, SatelliteTypeCache
+from state_manager.store import executions
+from state_manager.store.satellite_types import SatelliteType
 from state_manager.submission import Defaults
 from state_manager.submission import submit as submit_cluster
 from tests.factories import NOTHING, chain, front, satellites, submit
@@ -102,17 +101,15 @@ def test_submissions_without_a_key_are_never_the_same(engine: Engine) -> None:
 
 
 def test_key_that_comes_back_with_another_document_is_refused(engine: Engine) -> None:
-    satellite_types.register_types(engine, [SatelliteType(NOTHING, "satellites")])
     cluster = Cluster("test/cluster", satellites(front(1)))
 
     def submit_document(document: dict[str, object]) -> UUID:
         submitted = submit_cluster(
             engine,
-            SatelliteTypeCache(engine),
             cluster,
+            {NOTHING: SatelliteType(NOTHING, "satellites")},
             document,
             idempotency_key="k",
-            limits=Limits(),
             max_concurrent=1,
             defaults=Defaults(),
         )

@@ -1,0 +1,82 @@
+"""The checks of a cluster's retry policies, as they result from its satellites, itself and the defaults. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from state_manager.errors import Fault
+from state_manager.graph import Suggestions
+from state_manager.retry import NEVER_RETRIED, ErrorKind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from state_manager.cluster import Cluster
+    from state_manager.retry import RetryPolicy
+
+BUILT_IN = frozenset(kind.value for kind in ErrorKind) - {NEVER_RETRIED}
+
+OWN_KIND = "x-"
+"""Begins the kinds of errors that need no declaration."""
+
+
+def policy_faults(cluster: Cluster, kinds: Mapping[str, Collection[str]], default: RetryPolicy) -> Iterator[Fault]:
+    """Name unknown kinds of errors in `retry_on`, and delays that contradict each other.
+
+    `kinds` are the satellite types that are known, with the kinds of errors that each declares.
+    """
+    yield from _unknown_kinds(cluster, kinds)
+    yield from _bad_delays(cluster, default)
+
+
+def _unknown_kinds(cluster: Cluster, kinds: Mapping[str, Collection[str]]) -> Iterator[Fault]:
+    used = frozenset(satellite.uses for satellite in cluster.satellites)
+    levels = [("retry_policy", cluster.retry, used)]
+    levels += [(_path(at), one.retry, frozenset({one.uses})) for at, one in enumerate(cluster.satellites) if one.retry]
+    known: dict[frozenset[str], Suggestions] = {}
+    for path, retry, types in levels:
+        if "retry_on" not in retry or not types <= kinds.keys():  # nobody knows what an unknown type declares
+            continue
+        if types not in known:
+            known[types] = Suggestions(BUILT_IN.union(*(kinds[name] for name in types)))
+        for at, kind in enumerate(retry["retry_on"]):
+            if kind not in known[types].known and not kind.startswith(OWN_KIND):
+                yield Fault(
+                    f"{path}.retry_on[{at}]",
+                    f"unknown kind of error {kind!r}{known[types](kind) or '.'} A satellite's own kind is declared "
+                    f"with @satellite(…, kinds=[…]), or begins with '{OWN_KIND}'.",
+                )
+
+
+def _bad_delays(cluster: Cluster, default: RetryPolicy) -> Iterator[Fault]:
+    """Hold `max_delay` against `base_delay`, wherever each comes from; the fault is the most specific level's."""
+    defaults: dict[str, Any] = {"base_delay": default.base_delay, "max_delay": default.max_delay}
+    of_cluster = defaults | cluster.retry
+    cluster_is_named = False
+    for at, satellite in enumerate(cluster.satellites):
+        own = defaults.keys() & satellite.retry.keys()
+        if not own and cluster_is_named:
+            continue
+        policy = of_cluster | satellite.retry
+        base, most = policy["base_delay"], policy["max_delay"]
+        if most < base:
+            cluster_is_named |= not own
+            level = satellite.retry if own else cluster.retry
+            field = "max_delay" if "max_delay" in level else "base_delay"
+            path = f"{_path(at)}.{field}" if own else f"retry_policy.{field}"
+            yield Fault(
+                path,
+                f"max_delay, {_origin(most, 'max_delay', satellite.retry, cluster.retry)}, is below "
+                f"base_delay, {_origin(base, 'base_delay', satellite.retry, cluster.retry)}",
+            )
+
+
+def _origin(value: float, field: str, of_satellite: Mapping[str, Any], of_cluster: Mapping[str, Any]) -> str:
+    """Write a delay with the level that set it."""
+    if field in of_satellite:
+        return f"{value:g} s"
+    return f"{value:g} s ({'of the cluster' if field in of_cluster else 'the default'})"
+
+
+def _path(at: int) -> str:
+    return f"satellites[{at}].retry_policy"
