@@ -1,4 +1,4 @@
-"""The recorded workflows run: once each, in order, and about as fast as they can."""
+"""Workflows that others recorded run as they should: each satellite once, after its dependencies."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.schedules import WORKFLOWS, list_schedule_s, load
+from benchmarks.workflows import WORKFLOWS, load
 
 if TYPE_CHECKING:
     from tests.system import System
 
-WORKERS = 2
-
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_recorded_workflow_runs_each_satellite_once_after_its_parents_near_the_ideal_schedule(
-    system: System, name: str
-) -> None:
-    satellites = load(name, workers=WORKERS, work_s=2)
+def test_recorded_workflow_runs_each_satellite_once_after_its_dependencies(system: System, name: str) -> None:
+    satellites = load(name, workers=2, work_s=1)
 
     execution = system.wait(system.submit(*satellites, identifier=f"recorded/{name}"))
 
@@ -32,13 +28,8 @@ def test_recorded_workflow_runs_each_satellite_once_after_its_parents_near_the_i
     assert set(claimed.values()) == {1}
     assert len(claimed) == len(satellites)
     for one in satellites:
-        for parent in one["dependencies"]:
-            assert _moment(ran[parent]["end_time"]) <= _moment(ran[one["name"]]["start_time"])
-    makespan_s = (
-        max(_moment(one["end_time"]) for one in ran.values()) - _moment(execution["created_at"])
-    ).total_seconds()
-    ideal_s = list_schedule_s(satellites, WORKERS)
-    assert makespan_s <= 1.3 * ideal_s + 0.005 * len(satellites), f"{makespan_s:.3f} s, ideal {ideal_s:.3f} s"
+        for dependency in one["dependencies"]:
+            assert _moment(ran[dependency]["end_time"]) <= _moment(ran[one["name"]]["start_time"])
 
 
 def _events(system: System, execution_id: str, kind: str) -> list[dict[str, str]]:
