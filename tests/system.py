@@ -1,4 +1,4 @@
-"""A whole system for a test: workers and an API as processes, and what a client asks of them."""
+"""A whole system for a test: workers, beat and an API as processes, and the requests of a client."""
 
 from __future__ import annotations
 
@@ -9,23 +9,30 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import select
+
 from state_manager.store import workers
 from state_manager.store.engine import connect
-from tests.conftest import fresh_database, fresh_redis
+from state_manager.store.tables import executions
 from tests.processes import Process, free_port, python
+from tests.services import fresh_database, fresh_redis
 from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
     from typing import Self
+    from uuid import UUID
 
 FINISHED = {"completed", "failed", "cancelled"}
+START_S = 90.0
+"""How long a process may take to start: a minute was seen where nine others ran on each core."""
+_UNFINISHED = select(executions.c.id).where(executions.c.status.in_(["pending", "running"]))
 
 
 @contextmanager
 def fresh_system(postgres: str, template: str, **environment: str) -> Iterator[System]:
-    """Yield a system with a database and a Redis of its own, none of whose parts is started yet."""
+    """Yield a system with a database and a Redis of its own; start its parts next."""
     with (
         fresh_database(postgres, template) as database_uri,
         fresh_redis() as redis_uri,
@@ -35,7 +42,7 @@ def fresh_system(postgres: str, template: str, **environment: str) -> Iterator[S
 
 
 class System:
-    """The parts that a test started, around one database and one Redis."""
+    """The processes that a test started around one database and one Redis."""
 
     def __init__(self, database_uri: str, redis_uri: str, **environment: str) -> None:
         self.database_uri = database_uri
@@ -65,36 +72,39 @@ class System:
         """Start any part with this system's environment."""
         return self._stack.enter_context(Process(python(*command), self.environment | environment))
 
+    def start_everything(self, *worker_options: str) -> None:
+        """Start a worker, beat and the API side by side, and wait until all of them are ready."""
+        known = self._worker_ids()
+        worker = self.launch_worker(*worker_options)
+        self.start_beat()
+        self.api = self.launch_api()
+        self._wait_for_worker(worker, known)
+        self._wait_for_api(self.api)
+
     def start_worker(self, *options: str, **environment: str) -> Process:
         """Start a worker, and wait until it takes messages."""
-        known = {row["id"] for row in self._workers()}
+        known = self._worker_ids()
         worker = self.launch_worker(*options, **environment)
-        until(
-            lambda: worker.returncode is not None or any(row["id"] not in known for row in self._workers()),
-            what="a worker is there",
-        )
-        assert worker.returncode is None, worker.output
+        self._wait_for_worker(worker, known)
         return worker
 
     def launch_worker(self, *options: str, **environment: str) -> Process:
         """Start a worker with two children."""
         return self.start(
-            "-m", "celery", "-A", "workers", "worker", "-c", "2", "-n", f"w{free_port()}@%h",
+            "-m", "workers", "worker", "-c", "2", "-n", f"w{free_port()}@%h",
             "--without-mingle", "--without-gossip", *options,
             **environment,
         )  # fmt: skip
 
     def start_beat(self, **environment: str) -> Process:
-        """Start the reconciler."""
-        return self.start("-m", "celery", "-A", "workers", "beat", **environment)
+        """Start beat, which runs the reconciler."""
+        return self.start("-m", "workers", "beat", **environment)
 
     def start_api(self, **environment: str) -> Process:
-        """Start the API, and wait until it responses."""
-        api = self.launch_api(**environment)
-        until(lambda: api.returncode is not None or self.answers(), what="the API answers")
-        assert api.returncode is None, api.output
-        self.api = api
-        return api
+        """Start the API, and wait until it answers."""
+        self.api = self.launch_api(**environment)
+        self._wait_for_api(self.api)
+        return self.api
 
     def launch_api(self, **environment: str) -> Process:
         """Start the API, always on the same port."""
@@ -159,8 +169,13 @@ class System:
         """Return the satellites' states by name."""
         return {one["name"]: one["status"] for one in self.execution(execution_id)["satellites"]}
 
-    def _workers(self) -> list[Any]:
-        return list(workers.live_workers(self.engine, timedelta(seconds=15)))
+    def cancel_everything(self) -> None:
+        """Cancel every execution that has not ended."""
+        with self.engine.connect() as connection:
+            unfinished = list(connection.scalars(_UNFINISHED))
+        for execution_id in unfinished:
+            status, _ = self.call("DELETE", f"/executions/{execution_id}")
+            assert status in {202, 409}
 
     def answers(self, path: str = "/state/health/live") -> bool:
         """Tell whether the API is there, and answers this with 200."""
@@ -168,3 +183,19 @@ class System:
             return self.call("GET", path)[0] == 200
         except OSError:
             return False
+
+    def _wait_for_api(self, api: Process) -> None:
+        until(lambda: api.returncode is not None or self.answers(), what="the API answers", within_s=START_S)
+        assert api.returncode is None, api.output
+
+    def _wait_for_worker(self, worker: Process, known: set[UUID]) -> None:
+        """Wait until a worker is registered that was not known before this one was started."""
+        until(
+            lambda: worker.returncode is not None or self._worker_ids() - known,
+            what="the worker is registered",
+            within_s=START_S,
+        )
+        assert worker.returncode is None, worker.output
+
+    def _worker_ids(self) -> set[UUID]:
+        return {row["id"] for row in workers.live_workers(self.engine, timedelta(seconds=15))}

@@ -20,7 +20,7 @@ from state_manager.store.satellite_types import SatelliteType
 from state_manager.store.tables import executions, satellites
 from tests.chaos.load import ECHO, SLEEP, assert_nothing_is_lost, chain, fan, overlapping
 from tests.chaos.proxy import Faults, Proxy
-from tests.conftest import fresh_database, fresh_redis
+from tests.services import fresh_database, fresh_redis
 from tests.system import System
 from tests.waiting import until
 

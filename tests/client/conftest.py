@@ -1,4 +1,4 @@
-"""A running system for a file of tests, and where its clients find it."""
+"""The address of the shared system, where clients find it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.conftest import system
-
 if TYPE_CHECKING:
     from tests.system import System
-
-__all__ = ["system", "uri"]
 
 
 @pytest.fixture

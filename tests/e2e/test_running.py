@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import fresh_database
+from tests.services import fresh_database
 from tests.system import System, fresh_system
 from tests.waiting import until
 
