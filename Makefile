@@ -1,11 +1,13 @@
-.PHONY: check fmt pins bench
+.PHONY: check chaos mutants fmt pins bench
 
-check:  ## everything that CI checks
-	uv run ruff format --check
-	uv run ruff check
-	uv run mypy
-	uv run lint-imports
-	uv run pytest
+check:  ## format, lint, types, import contracts, tests
+	.ci/run check
+
+chaos:  ## the tests that break or overload whole systems, and long random walks
+	.ci/run chaos
+
+mutants:  ## break the code in known ways: a test must fail each time
+	uv run python -m tests.mutants
 
 fmt:  ## format, and mend what can be mended
 	uv run ruff format

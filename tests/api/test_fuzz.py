@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.api.conftest import ECHO, cluster
@@ -36,10 +36,8 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 pytestmark = pytest.mark.usefixtures("redis")
-fuzzed = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@fuzzed
 @given(document=DOCUMENTS | ANY_JSON)
 def test_any_json_posted_is_answered_soundly(client: FlaskClient, document: Any) -> None:
     response = client.post("/executions", data=json.dumps(document), content_type="application/json")
@@ -48,7 +46,6 @@ def test_any_json_posted_is_answered_soundly(client: FlaskClient, document: Any)
         assert response.get_json().keys() == {"code", "status", "message", "errors"}
 
 
-@fuzzed
 @given(body=st.binary(max_size=200) | st.text("[]{}:,-?&*!|>'\"%@` \n\tab01.#", max_size=60).map(str.encode))
 def test_any_bytes_posted_are_answered_soundly(client: FlaskClient, body: bytes) -> None:
     for media_type in ("application/json", "application/yaml"):
@@ -56,7 +53,6 @@ def test_any_bytes_posted_are_answered_soundly(client: FlaskClient, body: bytes)
         assert response.status_code in {400, 422}, (body, response.text)
 
 
-@fuzzed
 @given(query=st.dictionaries(
     st.sampled_from(["limit", "cursor", "status", "project", "created_after", "created_before"]), st.text(max_size=30)
 ))  # fmt: skip

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.processes import Process
 
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+
 IN_THE_API = {Point.SUBMIT, Point.SUBMITTED}
 IN_BEAT = {Point.REPAIRED}
 

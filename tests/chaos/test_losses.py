@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+
 
 @pytest.fixture
 def system(postgres: str, template: str) -> Iterator[System]:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from tests.chaos.load import assert_nothing_is_lost, chain, execution_ids, fan, overlapping
 from tests.chaos.nemesis import Nemesis, Parts
 from tests.chaos.proxy import Proxy
@@ -19,6 +21,8 @@ from tests.waiting import last, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 EXECUTIONS = 1000
 RAGE_S = 75.0

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+
 CLUSTERS = (chain(5, 0.02), fan(2), fan(3), overlapping())
 SATELLITES = sum(len(cluster) for cluster in CLUSTERS)
 IMPATIENT = {"LEASE_SECONDS": "2", "RECONCILE_INTERVAL": "0.2"}

@@ -18,6 +18,8 @@ from tests.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+
 
 @pytest.fixture
 def system(postgres: str, template: str) -> Iterator[System]:

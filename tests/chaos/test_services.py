@@ -15,6 +15,8 @@ from tests.waiting import last, until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:

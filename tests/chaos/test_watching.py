@@ -21,6 +21,8 @@ from tests.waiting import last, until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+
 WATCHERS = 5
 SATELLITES = 120
 AWAY_S = 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from state_manager.states import FINISHED, FailurePolicy
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 @given(graph=factories.graphs(), policy=st.sampled_from(FailurePolicy), random=st.randoms(use_true_random=True))
 def test_random_walk_ends_in_a_sound_and_finished_execution(
     engine: Engine, graph: Graph, policy: FailurePolicy, random: Random

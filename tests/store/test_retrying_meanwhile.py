@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from state_manager.states import FINISHED, FailurePolicy
@@ -141,11 +141,6 @@ def test_retry_that_waited_for_the_failure_brings_it_back(engine: Engine) -> Non
     assert_admission_is_right(engine)
 
 
-@settings(
-    max_examples=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 @given(graph=factories.graphs(), policy=st.sampled_from(FailurePolicy), random=st.randoms(use_true_random=True))
 def test_whatever_failed_completes_after_a_retry(
     engine: Engine, graph: Graph, policy: FailurePolicy, random: Random

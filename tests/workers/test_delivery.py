@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from state_manager.states import FINISHED, FailurePolicy
@@ -83,11 +83,6 @@ class Delivery:
 
 
 @pytest.mark.parametrize("broker", [0, 100], indirect=True, ids=["a message each", "time slices"])
-@settings(
-    max_examples=80,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 @given(
     graph=factories.graphs(),
     policy=st.sampled_from(FailurePolicy),
