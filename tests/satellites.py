@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from celery.exceptions import Ignore, Reject
+
 from exospherehost import ConfigurationError, TransientError, satellite
 
 if TYPE_CHECKING:
@@ -116,9 +118,30 @@ def wait_for(file: str) -> None:
 
 
 @satellite("satellite/test/wait")
-def wait(context: Context) -> None:
-    """Wait until a file is there."""
-    wait_for(context.config["file"])
+def wait(context: Context) -> dict[str, Any]:
+    """Wait until a file is there; whatever interrupts it meanwhile is ignored where it is told so."""
+    while not Path(context.config["file"]).exists():
+        with contextlib.suppress(BaseException if context.config.get("ignores_interruptions") else ()):
+            wait_for(context.config["file"])
+    return {"attempt": context.attempt, "pid": os.getpid()}
+
+
+class Odd(BaseException):
+    """An exception that is no `Exception`."""
+
+
+@satellite("satellite/test/raise")
+def raise_odd(context: Context) -> None:
+    """Raise what handlers of `Exception` let pass."""
+    kinds = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit, SystemExit, Odd, MemoryError, Ignore, Reject)
+    raise {kind.__name__: kind for kind in kinds}[context.config["kind"]]("as told")
+
+
+@satellite("satellite/test/raise-async")
+async def raise_odd_async(context: Context) -> None:
+    """Raise the same from a coroutine."""
+    await asyncio.sleep(0)
+    raise_odd(context)
 
 
 @satellite("satellite/test/flaky", kinds=["moody"])

@@ -1,4 +1,4 @@
-"""What a worker does when it starts and stops: registers what it can run, and says that it is there."""
+"""Handlers of Celery's signals: a worker or child registers when it starts, and is removed when it stops."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def choose_queues(options: dict[str, Any], **_: Any) -> None:
 
 @signals.worker_init.connect
 def register(sender: Any, **_: Any) -> None:
-    """Tell the API what can be submitted, before the first message is taken."""
+    """Register the satellite types of this worker, before it takes its first message."""
     process.become_worker(list(sender.app.amqp.queues.consume_from))
     retry_until_available(
         lambda: satellite_types.register_types(
@@ -63,21 +63,21 @@ def register(sender: Any, **_: Any) -> None:
 
 
 @signals.worker_ready.connect
-def begin(**_: Any) -> None:
-    """Say that this worker is there, and keep the leases of what it runs itself."""
+def start_worker(**_: Any) -> None:
+    """Register this worker, and keep the leases of what it runs itself."""
     interrupts.install()
     process.current_process().lease_keeper.start()
 
 
 @signals.worker_shutdown.connect
-def sign_off(**_: Any) -> None:
-    """Say that this worker is gone."""
+def stop_worker(**_: Any) -> None:
+    """Remove this worker from the list."""
     process.current_process().lease_keeper.stop()
 
 
 @signals.worker_process_init.connect
-def begin_child(**_: Any) -> None:
-    """Keep leases of its own in a child of the prefork pool."""
+def start_child(**_: Any) -> None:
+    """Register a child of the prefork pool, and keep its leases."""
     # What was imported stays: collecting it again and again took a tenth of the time of small satellites.
     gc.freeze()
     gc.set_threshold(50_000, 10, 10)
@@ -86,6 +86,6 @@ def begin_child(**_: Any) -> None:
 
 
 @signals.worker_process_shutdown.connect
-def sign_off_child(**_: Any) -> None:
-    """Say that this child is gone."""
+def stop_child(**_: Any) -> None:
+    """Remove this child from the list."""
     process.current_process().lease_keeper.stop()

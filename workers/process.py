@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import socket
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,6 +20,10 @@ from state_manager.redis import connect_redis
 from state_manager.store.engine import connect
 from state_manager.store.outages import is_outage
 from state_manager.store.transitions import warm_up
+from workers import outcomes
+from workers.attempt.held_attempts import HeldAttempts
+from workers.attempt.interrupts import Reason
+from workers.attempt.watchdog import Watchdog
 from workers.dispatch.dispatcher import Dispatcher
 from workers.dispatch.durations import UsualDurations
 from workers.lease_keeper import Identity, LeaseKeeper
@@ -28,6 +34,10 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sqlalchemy import Engine
+
+    from workers.attempt.held_attempts import HeldAttempt
+
+_log = logging.getLogger(__name__)
 
 
 class Process:
@@ -41,7 +51,11 @@ class Process:
         self.notifier = Notifier(connect_redis(settings()))
         self.pid = os.getpid()
         self.name = f"{socket.gethostname()}/{self.pid}"
-        self.lease_keeper = LeaseKeeper(Identity(self.id, parent, self.name, queues))
+        self.is_child = parent is not None
+        """Whether this process is a child of the prefork pool, which its parent replaces when it ends."""
+        self.held_attempts = HeldAttempts()
+        self.watchdog = Watchdog(self.held_attempts, self._give_up, ends_process=self.is_child)
+        self.lease_keeper = LeaseKeeper(Identity(self.id, parent, self.name, queues), self.held_attempts, self.watchdog)
 
     @cached_property
     def engine(self) -> Engine:
@@ -53,18 +67,31 @@ class Process:
 
     @cached_property
     def dispatcher(self) -> Dispatcher:
-        """What sends messages for ready satellites."""
+        """The sender of messages for ready satellites."""
         return Dispatcher(self.engine, self.durations)
 
     @cached_property
     def lifecycle(self) -> Lifecycle:
-        """What stops and retries executions, and expires attempts."""
+        """The way to stop and retry executions, and to expire attempts."""
         return Lifecycle(self.engine, self.dispatcher, self.notifier, settings().max_concurrent_executions)
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        """What finds and repairs whatever is lost."""
+        """The repair of whatever is lost."""
         return Reconciler(Services(self.engine, self.dispatcher, self.lifecycle))
+
+    def _give_up(self, attempt: HeldAttempt) -> None:
+        """Deal with a satellite that did not end when it was interrupted: kill a child, whose parent reports the loss.
+
+        In an orderly stop the attempt is handed back first, so that the stop charges nobody.
+        """
+        try:
+            if attempt.run is not None and attempt.run.reason is Reason.STOPPING:
+                self.dispatcher.send_ready(outcomes.release(self.engine, [attempt]), apart=True)
+        finally:
+            if self.is_child:
+                _log.error("satellite %s did not end when it was interrupted: its process is killed", attempt.id)
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 _current: list[Process] = []

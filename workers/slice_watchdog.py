@@ -1,4 +1,4 @@
-"""Relieves a slice whose time is over while a satellite keeps it busy: what waits behind that is sent to others."""
+"""The slice watchdog: releases what waits behind a satellite that keeps a slice busy beyond its time."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S = 0.05
 REST_AFTER_S = 1.0
-"""After so long without a slice the thread rests, and has to be woken for the next one."""
+"""Time without a slice after which the thread stops looking, and has to be woken for the next one."""
 
 _log = logging.getLogger(__name__)
 
 
 class WatchedSlice(Protocol):
-    """What has an end, and something to hand off then."""
+    """A slice as its watchdog sees it."""
 
     deadline: float
 
     def release_unstarted(self) -> None:
-        """Settle what is done, and give up what has not started."""
+        """Settle what is done, and release what has not started."""
 
 
 class SliceWatchdog:
-    """One thread a process, which looks after its slices. It is started by the first one."""
+    """Watches the slices of a process in one thread, which the first of them starts."""
 
     def __init__(self) -> None:
         self._slices: set[WatchedSlice] = set()
@@ -38,7 +38,7 @@ class SliceWatchdog:
 
     @contextmanager
     def watching(self, slice_: WatchedSlice) -> Iterator[None]:
-        """Look after a slice while this block runs."""
+        """Watch a slice while this block runs."""
         with self._condition:
             self._slices.add(slice_)
             if self._resting:
@@ -53,7 +53,7 @@ class SliceWatchdog:
         self._resting = False
         self._condition.notify()
         if self._thread is None:
-            self._thread = Thread(target=self._run, name="relief", daemon=True)
+            self._thread = Thread(target=self._run, name="slice watchdog", daemon=True)
             self._thread.start()
 
     def _run(self) -> None:
@@ -72,5 +72,5 @@ class SliceWatchdog:
             for one in late:
                 try:
                     one.release_unstarted()
-                except Exception:  # noqa: BLE001  (the others are looked after all the same)
-                    _log.exception("what a slice left behind was not handed off: its leases will run out")
+                except Exception:  # noqa: BLE001  (the other slices are watched all the same)
+                    _log.exception("what waits in a slice was not released: its leases will run out")

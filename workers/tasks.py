@@ -13,6 +13,7 @@ from state_manager.failpoints import Point, reach
 from state_manager.store import probes, queueing
 from workers import process
 from workers.app import DISPATCH_EXECUTION, PROBE, RUN_SATELLITE, app
+from workers.orderly_stop import handing_back
 from workers.slices import Slice
 
 if TYPE_CHECKING:
@@ -22,24 +23,41 @@ RESEND_LIMIT = 1000
 """Most lost messages that one probe has sent again; the next one finds the rest."""
 
 
-@app.task(name=RUN_SATELLITE, bind=True, ignore_result=True, Request="workers.request:SatelliteRequest")
+class SatelliteFailed(Exception):
+    """The failure of a satellite as Celery and its monitors see it.
+
+    The satellite's own exception is only its cause: to Celery it may mean something else, as `Ignore` and
+    `MemoryError` do, or fail to be pickled.
+    """
+
+
+@app.task(
+    name=RUN_SATELLITE,
+    bind=True,
+    ignore_result=True,
+    Request="workers.request:SatelliteRequest",
+    throws=(LateOutcome,),  # logged in one line, without a traceback
+)
 def run_satellite(self: Task, *satellite_ids: str) -> None:
     """Claim satellites, all of one execution, run them, and go on for a time slice with what that makes ready.
 
     The message is a hint: a claim that is refused, because another message came first, ends it. Celery knows it
-    by its first satellite, whose own exception is raised at the end, so that Celery's monitors show it failed.
+    by its first satellite, whose failure is raised at the end, so that Celery's monitors show it failed.
     """
-    reach(Point.RECEIVED)
-    work = Slice(self.request)
-    if not work.begin([UUID(one) for one in satellite_ids]):
-        raise Ignore
-    work.run()
-    reach(Point.DISPATCHED)
-    if work.late:
+    with handing_back(process.current_process()):
+        reach(Point.RECEIVED)
+        work = Slice(self.request)
+        if not work.claim([UUID(one) for one in satellite_ids]):
+            raise Ignore
+        work.run()
+        reach(Point.DISPATCHED)
+    if work.came_late:
         raise LateOutcome
     if work.failure is not None:
         error, outcome = work.failure
-        raise error if outcome.retry_after_s is None else Retry(exc=error, when=outcome.retry_after_s)
+        failure = SatelliteFailed(outcome.error)
+        failure.__cause__ = error
+        raise failure if outcome.retry_after_s is None else Retry(exc=failure, when=outcome.retry_after_s)
 
 
 @app.task(name=DISPATCH_EXECUTION, ignore_result=True)

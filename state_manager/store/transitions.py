@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import reduce
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString, Protocol
 from uuid import UUID, uuid4
 
 from state_manager.states import ExecutionStatus, SatelliteStatus
@@ -36,6 +36,18 @@ CALL_BYTES = 64 * 1024 * 1024
 
 WARM_UP_CALLS = 6
 """From the sixth time on psycopg sends a statement prepared (its `prepare_threshold`)."""
+
+
+class AttemptToken(Protocol):
+    """The name of one attempt: its satellite, and the fencing token of its claim."""
+
+    @property
+    def id(self) -> UUID:
+        """The satellite's id."""
+
+    @property
+    def claim(self) -> UUID:
+        """The fencing token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +215,7 @@ def _settle(
     return replace(as_settled(*settled), claimed=tuple(map(Claimed.from_json, claimed)))
 
 
-def release(engine: Engine, attempts: Collection[Claimed], *, now: datetime | None = None) -> list[UUID]:
+def release(engine: Engine, attempts: Collection[AttemptToken], *, now: datetime | None = None) -> list[UUID]:
     """Give back attempts of one execution that were claimed and not started; return those that can be sent again."""
     parameters = {
         "ids": [attempt.id for attempt in attempts],

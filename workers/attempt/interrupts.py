@@ -1,4 +1,4 @@
-"""Interrupting a satellite that is past its time or cancelled, and only while it is in its own code.
+"""Interruption of a satellite that has to end, and only while it is in its own code.
 
 In the main thread (prefork, solo) a signal does it, which also ends a blocking system call; in a threads pool an
 asynchronous exception, at the thread's next bytecode. An `async` satellite's task is cancelled instead. While one
@@ -30,6 +30,8 @@ class Reason(StrEnum):
     """It is past its `timeout`."""
     TAKEN_AWAY = "taken_away"
     """The attempt is no longer this worker's: it was cancelled, or counted as lost."""
+    STOPPING = "stopping"
+    """Its worker stops, and hands the attempt back."""
 
 
 class Interrupted(BaseException):
@@ -42,6 +44,7 @@ class Interruptible:
     def __init__(self) -> None:
         self.reason: Reason | None = None
         self.delivered = False
+        """Whether the satellite has learnt that it has to end."""
         self._thread = threading.current_thread()
         self._in_main_thread = self._thread is threading.main_thread()
         self._exposed = False
@@ -86,6 +89,13 @@ class Interruptible:
             self._exposed = was_exposed
         if was_exposed:
             self.raise_if_asked()
+
+    def tell(self) -> bool:
+        """Tell the satellite, which asks, whether it has to end."""
+        if self.reason is None:
+            return False
+        self.delivered = True
+        return True
 
     def raise_if_asked(self) -> None:
         """Raise what was asked for, once, where interruptions are let in: what cleans up after it is let be."""

@@ -1,4 +1,4 @@
-"""Running one attempt of a satellite: from what was claimed to an outcome. Touches neither Celery nor the states."""
+"""The run of one attempt of a satellite, from its claim to its outcome. Touches neither Celery nor the database."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import random
 import time
 import traceback
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,22 +28,30 @@ if TYPE_CHECKING:
     from state_manager.notifications import Notifier
     from state_manager.store.transitions import Claimed
     from workers.attempt.interrupts import Interruptible
-    from workers.lease_keeper import LeaseKeeper
+    from workers.attempt.watchdog import Watchdog
 
 ERROR_CHARACTERS = 10_000
 TRACEBACK_CHARACTERS = 100_000
 PROGRESS_CHARACTERS = 1_000
 
 HEADROOM_LEVELS = 150
-"""Python reads JSON of about a thousand levels. So many are kept free for what an output is put into later."""
+"""Levels kept free for what an output is put into later: Python reads JSON of about a thousand levels."""
 
 
 class TimedOut(TimeoutError):
     """The satellite did not finish within its timeout."""
 
 
-def run(attempt: Claimed, lease_keeper: LeaseKeeper, notifier: Notifier) -> tuple[Outcome, Exception | None] | None:
-    """Run an attempt, and return its outcome, with the exception where it failed; None where it was taken away."""
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of an attempt that has an outcome; `error` is the exception where it failed."""
+
+    outcome: Outcome
+    error: Exception | None
+
+
+def run(attempt: Claimed, watchdog: Watchdog, notifier: Notifier) -> Finished | Reason:
+    """Run an attempt to its end; return the reason where it was interrupted and has no outcome."""
     started = time.monotonic()
     meter = Meter()
     result: dict[str, Any]
@@ -50,12 +59,14 @@ def run(attempt: Claimed, lease_keeper: LeaseKeeper, notifier: Notifier) -> tupl
     interruptible: Interruptible | None = None
     with capture(attempt.id, attempt.attempt) as lines:
         try:
-            with lease_keeper.watch(attempt) as interruptible:
+            with watchdog.watch(attempt) as interruptible:
                 output = _call(attempt, interruptible, notifier)
+            if interruptible.reason is Reason.STOPPING and interruptible.delivered:
+                return Reason.STOPPING  # it may have returned early because it was told to end
             result = {"status": SatelliteStatus.COMPLETED, "output": output, "output_bytes": _size(output)}
-        except (Exception, SystemExit, Interrupted) as raised:  # noqa: BLE001  (whatever it raises is its outcome)
-            if interruptible is not None and interruptible.reason is Reason.TAKEN_AWAY:
-                return None
+        except BaseException as raised:  # noqa: BLE001  (whatever it raises is its outcome)
+            if interruptible is not None and interruptible.reason in {Reason.TAKEN_AWAY, Reason.STOPPING}:
+                return interruptible.reason
             error = _error_of(raised, attempt)
             result = _failure(error, raised, attempt)
             lines.add(time.time(), "error", result["traceback"])
@@ -68,13 +79,19 @@ def run(attempt: Claimed, lease_keeper: LeaseKeeper, notifier: Notifier) -> tupl
         resource_usage=meter.read(),
         **result,
     )
-    return outcome, error
+    return Finished(outcome, error)
 
 
 def _error_of(raised: BaseException, attempt: Claimed) -> Exception:
     if isinstance(raised, Interrupted):
         return TimedOut(f"it did not finish within its timeout of {attempt.timeout_s:g} s")
-    return raised if isinstance(raised, Exception) else LogicError(f"the satellite called exit({raised})")
+    if isinstance(raised, SystemExit):
+        return LogicError(f"the satellite called exit({raised})")
+    return (
+        raised
+        if isinstance(raised, Exception)
+        else LogicError(f"the satellite raised {type(raised).__name__}: {raised}")
+    )
 
 
 def _failure(error: Exception, raised: BaseException, attempt: Claimed) -> dict[str, Any]:
@@ -105,7 +122,7 @@ def _call(attempt: Claimed, interruptible: Interruptible, notifier: Notifier) ->
         name=attempt.name,
         attempt=attempt.attempt,
         log=logging.getLogger(LOGGER),
-        cancelled=lambda: interruptible.reason is not None,
+        cancelled=interruptible.tell,
         report=partial(_report, attempt, notifier),
     )
     returned = registry.find(attempt.identifier).function(context)

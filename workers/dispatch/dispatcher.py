@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from state_manager.failpoints import Point, reach
 from state_manager.store import queueing, satellites
+from state_manager.store.outages import DATABASE_ERRORS, describe
 from workers.app import DISPATCH_EXECUTION, PROBE, RUN_SATELLITE, app
 from workers.dispatch.canvas import compile_canvas, heads
 
@@ -88,8 +89,12 @@ class Dispatcher:
 
     def send_ready(self, ready: Collection[UUID], *, apart: bool = False) -> None:
         """Send messages for satellites that are ready, of any executions; `apart`, each in a message of its own."""
-        if ready:
+        if not ready:
+            return
+        try:
             self.send(queueing.unsent(self.engine, ready), apart=apart)
+        except DATABASE_ERRORS as error:  # the reconciler will find and send it
+            _log.warning("not dispatched yet: %s", describe(error))
 
     def send(self, unsent: Sequence[Unsent], *, apart: bool = False) -> None:
         """Send messages for these satellites, each under a task id that Celery has not seen yet."""
