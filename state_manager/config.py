@@ -163,7 +163,7 @@ class Settings:
         "execution.allowed_queues",
         "",
         names,
-        "queues that a cluster may name before any worker has listened to them, separated by commas",
+        "queues that clusters may name before a worker had them",
     )
     worker_concurrency: int = setting(
         "WORKER_CONCURRENCY", "workers.concurrency", "cores", children, "children of a worker, or `cores`: one a core"
