@@ -23,6 +23,7 @@ from state_manager.setting import (
     boolean,
     children,
     folder,
+    leaves,
     modules,
     names,
     one_of,
@@ -159,11 +160,7 @@ class Settings:
         "importable modules with satellites, separated by commas",
     )
     allowed_queues: tuple[str, ...] = setting(
-        "ALLOWED_QUEUES",
-        "execution.allowed_queues",
-        "",
-        names,
-        "queues that clusters may name before a worker had them",
+        "ALLOWED_QUEUES", "execution.allowed_queues", "", names, "queues that clusters may name before a worker has"
     )
     worker_concurrency: int = setting(
         "WORKER_CONCURRENCY", "workers.concurrency", "cores", children, "children of a worker, or `cores`: one a core"
@@ -275,15 +272,6 @@ def read_file(directory: Path, name: str | None) -> dict[str, str]:
     if document is not None and not isinstance(document, dict):
         raise ConfigurationFault([f"{CONFIG_FILE}: {path} is not a mapping"])
     return dict(leaves(document))
-
-
-def leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:
-    """Flatten nested mappings to (dotted path, text)."""
-    if isinstance(value, dict):
-        for key, below in value.items():
-            yield from leaves(below, f"{path}.{key}" if path else str(key))
-    elif value is not None:
-        yield path, as_text(value)
 
 
 def unknown(found: Iterable[str], known: Collection[str]) -> Iterator[str]:
