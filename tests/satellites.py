@@ -121,8 +121,11 @@ def wait_for(file: str) -> None:
 def wait(context: Context) -> dict[str, Any]:
     """Wait until a file is there; whatever interrupts it meanwhile is ignored where it is told so."""
     while not Path(context.config["file"]).exists():
-        with contextlib.suppress(BaseException if context.config.get("ignores_interruptions") else ()):
+        try:
             wait_for(context.config["file"])
+        except BaseException:
+            if not context.config.get("ignores_interruptions"):
+                raise
     return {"attempt": context.attempt, "pid": os.getpid()}
 
 
