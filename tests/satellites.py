@@ -29,7 +29,7 @@ def fail(context: Context) -> None:
 
 
 @satellite("satellite/test/return")
-def give_back(context: Context) -> Any:
+def return_value(context: Context) -> Any:
     """Return something that may be no JSON value, or too much of it."""
     values = {
         "object": object(),
@@ -47,7 +47,7 @@ def give_back(context: Context) -> Any:
 
 
 @satellite("satellite/test/exit")
-def leave(context: Context) -> None:
+def call_exit(context: Context) -> None:
     """Call exit, as scripts do."""
     raise SystemExit(context.config.get("code", 1))
 
@@ -60,7 +60,7 @@ async def asynchronous(context: Context) -> dict[str, Any]:
 
 
 @satellite("satellite/test/talk")
-def talk(context: Context) -> None:
+def log_and_print(context: Context) -> None:
     """Log and print in every way."""
     context.log.debug("a debug line")
     context.log.info("an info line about %d things", 3)
@@ -117,6 +117,20 @@ def wait_for(file: str) -> None:
         time.sleep(0.01)
 
 
+@satellite("satellite/test/usually-short")
+def usually_short(context: Context) -> None:
+    """Return at once, unless it is told to wait for a file."""
+    if "file" in context.config:
+        wait_for(context.config["file"])
+
+
+@satellite("satellite/test/meet")
+def meet(context: Context) -> None:
+    """Leave a file, and wait for that of another: the two end only if they run at the same time."""
+    Path(context.config["leaves"]).touch()
+    wait_for(context.config["awaits"])
+
+
 @satellite("satellite/test/wait")
 def wait(context: Context) -> dict[str, Any]:
     """Wait until a file is there; whatever interrupts it meanwhile is ignored where it is told so."""
@@ -171,7 +185,7 @@ def die(context: Context) -> dict[str, Any]:
 
 @satellite("satellite/test/stubborn")
 def stubborn(context: Context) -> None:
-    """Take long, and mind interruptions or not."""
+    """Take long, and react to interruptions or not."""
     end = time.monotonic() + context.config.get("seconds", 60)
     if context.config.get("mark"):
         Path(context.config["mark"]).write_text(f"{os.getpid()} {context.attempt}")

@@ -1,8 +1,7 @@
-"""Timeouts and cancellation end what runs, soon, and count as they should."""
+"""Timeouts and cancellation end what runs, and count as they should."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,10 +15,13 @@ if TYPE_CHECKING:
 ECHO = "satellite/exospherehost/echo"
 STUBBORN = "satellite/test/stubborn"
 ASYNC = "satellite/test/stubborn-async"
+MEET = "satellite/test/meet"
+UNINTERRUPTED_S = 600
+"""How long the long satellites take if nothing ends them: longer than any test waits."""
 
 
 def stubborn(how: str = "sleeps", uses: str = STUBBORN, **fields: Any) -> dict[str, Any]:
-    config = {"how": how} | fields.pop("config", {})
+    config = {"how": how, "seconds": UNINTERRUPTED_S} | fields.pop("config", {})
     return {"name": "long", "uses": uses, "config": config, **fields}
 
 
@@ -31,11 +33,9 @@ def test_timeout_interrupts_a_satellite_and_counts_as_a_transient_failure(system
         uses=ASYNC if how == "async" else STUBBORN,
         how=how,
     )
-    started = time.monotonic()
 
     execution = system.wait(system.submit(long, {"name": "after", "uses": ECHO, "dependencies": ["long"]}))
 
-    assert time.monotonic() - started < 10
     satellite = system.satellite(execution["execution_id"], "long")
     assert satellite["status"] == "failed"
     assert satellite["error_kind"] == "timeout", satellite["traceback"]
@@ -46,11 +46,8 @@ def test_timeout_interrupts_a_satellite_and_counts_as_a_transient_failure(system
 
 @pytest.mark.parametrize("how", ["swallows", "matches"])
 def test_satellite_that_does_not_yield_is_killed_and_its_worker_goes_on(system: System, how: str) -> None:
-    started = time.monotonic()
-
     execution = system.wait(system.submit(stubborn(how, timeout=0.3, retries=0)))
 
-    assert time.monotonic() - started < 12
     satellite = system.satellite(execution["execution_id"], "long")
     assert (satellite["status"], satellite["error_kind"]) == ("failed", "timeout")
     assert "killed" in satellite["error"]
@@ -58,26 +55,25 @@ def test_satellite_that_does_not_yield_is_killed_and_its_worker_goes_on(system: 
 
 
 @pytest.mark.parametrize("how", ["sleeps", "spins", "logs", "async"])
-def test_cancel_ends_a_running_satellite_within_a_second(system: System, tmp_path: Path, how: str) -> None:
-    mark = tmp_path / "mark"
+def test_cancel_ends_a_running_satellite_and_frees_its_process(system: System, tmp_path: Path, how: str) -> None:
+    mark, one, other = tmp_path / "mark", str(tmp_path / "one"), str(tmp_path / "other")
     uses = ASYNC if how == "async" else STUBBORN
     execution_id = system.submit(
         stubborn(how, uses=uses, config={"mark": str(mark)}),
         {"name": "after", "uses": ECHO, "dependencies": ["long"]},
     )
     until(mark.exists)
-    started = time.monotonic()
 
     status, answer = system.call("DELETE", f"/executions/{execution_id}")
 
     assert (status, answer["status"]) == (202, "cancelled")
     assert system.statuses(execution_id) == {"long": "cancelled", "after": "cancelled"}
-    # Both children are free again: two satellites that need one each run side by side.
+    # Each of these two ends only if the other runs beside it, which takes both of the worker's processes.
     both = system.submit(
-        *({"name": f"s{at}", "uses": "satellite/exospherehost/sleep", "config": {"seconds": 0.1}} for at in range(2))
+        {"name": "one", "uses": MEET, "config": {"leaves": one, "awaits": other}},
+        {"name": "other", "uses": MEET, "config": {"leaves": other, "awaits": one}},
     )
-    system.wait(both)
-    assert time.monotonic() - started < 2
+    assert system.wait(both)["status"] == "completed"
     assert system.call("DELETE", f"/executions/{execution_id}")[0] == 202
     assert system.call("POST", f"/executions/{execution_id}/retry")[0] == 409
 
@@ -97,8 +93,7 @@ def test_clusters_timeout_fails_it_and_stops_what_runs(system: System, tmp_path:
     execution = system.wait(
         system.submit(
             stubborn(config={"mark": str(mark)}), {"name": "after", "uses": ECHO, "dependencies": ["long"]}, timeout=0.5
-        ),
-        within_s=10,
+        )
     )
 
     assert execution["status"] == "failed"
@@ -109,9 +104,7 @@ def test_clusters_timeout_fails_it_and_stops_what_runs(system: System, tmp_path:
 @pytest.mark.parametrize("pool", ["threads", "solo"])
 def test_other_pools_interrupt_too(postgres: str, template: str, tmp_path: Path, pool: str) -> None:
     with fresh_system(postgres, template) as system:
-        system.start_worker("-P", pool)
-        system.start_beat()
-        system.start_api()
+        system.start_everything("-P", pool)
         execution = system.wait(system.submit(stubborn("spins", timeout=0.3, retries=0)))
         assert system.satellite(execution["execution_id"], "long")["error_kind"] == "timeout"
 
@@ -119,4 +112,4 @@ def test_other_pools_interrupt_too(postgres: str, template: str, tmp_path: Path,
         execution_id = system.submit(stubborn("spins", config={"mark": str(mark)}))
         until(mark.exists)
         system.call("DELETE", f"/executions/{execution_id}")
-        assert system.wait(system.submit({"name": "next", "uses": ECHO}), within_s=5)["status"] == "completed"
+        assert system.wait(system.submit({"name": "next", "uses": ECHO}))["status"] == "completed"
