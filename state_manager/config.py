@@ -6,9 +6,9 @@ and the tests derive from it.
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,13 +32,16 @@ from state_manager.setting import (
     uri,
     whole,
 )
+from state_manager.unknown_settings import unknown_names, unknown_variables, unread_conventional_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 CONFIG_FILE = "CONFIG_FILE"
-OTHERS = frozenset({CONFIG_FILE, "EXOSPHERE_STATE_MANAGER_URI", "EXOSPHERE_API_KEY", "EXOSPHERE_PART_OF"})
-"""Known names that are no setting: where the file is, what the client reads, what `local` marks."""
+NOT_SETTINGS = frozenset({CONFIG_FILE, "EXOSPHERE_STATE_MANAGER_URI", "EXOSPHERE_API_KEY", "EXOSPHERE_PART_OF"})
+"""Known variables that are not settings: the file's path, those of the client, and the one that `local` sets."""
+
+_log = logging.getLogger(__name__)
 
 
 class ConfigurationFault(StateManagerError, ValueError):
@@ -228,14 +231,14 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
     directory = (directory or Path.cwd()).absolute()
     dotenv = dotenv_values(directory / ".env", interpolate=False)
     given = {name: text for name, text in (*dotenv.items(), *environ.items()) if text}
-    suspects = {*dotenv, *(name for name in environ if name.startswith("EXOSPHERE_"))}
-    faults = list(unknown(suspects, OTHERS | {declared.env for _, declared in table()}))
+    known = NOT_SETTINGS | {declared.env for _, declared in table()}
+    faults = list(unknown_variables(environ, dotenv, known, directory))
     in_file: dict[str, str] = {}
     try:
         in_file = read_file(directory, given.get(CONFIG_FILE))
     except ConfigurationFault as fault:
         faults += fault.faults
-    faults += unknown(in_file, {declared.path for _, declared in table()})
+    faults += unknown_names(in_file, {declared.path for _, declared in table()})
 
     values: dict[str, Any] = {}
     for name, declared in table():
@@ -251,6 +254,8 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
         faults += [f"{name}: must be set when ENVIRONMENT is production" for name, value in needed.items() if not value]
     if faults:
         raise ConfigurationFault(faults)
+    for warning in unread_conventional_names(environ, given):
+        _log.warning(warning)
     return replace(loaded, home=(directory / loaded.home).resolve())
 
 
@@ -272,13 +277,6 @@ def read_file(directory: Path, name: str | None) -> dict[str, str]:
     if document is not None and not isinstance(document, dict):
         raise ConfigurationFault([f"{CONFIG_FILE}: {path} is not a mapping"])
     return dict(leaves(document))
-
-
-def unknown(found: Iterable[str], known: Collection[str]) -> Iterator[str]:
-    """Name what is not known, and the nearest that is."""
-    for name in sorted(set(found) - set(known)):
-        near = get_close_matches(name, known, n=1)
-        yield f"{name}: unknown setting" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def readme_table() -> str:

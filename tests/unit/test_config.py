@@ -43,21 +43,23 @@ def test_environment_wins_over_dotenv_over_file_over_default(tmp_path: Path) -> 
     )
 
 
-def test_config_file_of_the_documentation_is_read(tmp_path: Path) -> None:
-    (tmp_path / "other.yaml").write_text((ROOT / "config.example.yaml").read_text())
-    loaded = load_settings({"CONFIG_FILE": "other.yaml"}, tmp_path)
-    assert loaded == load_settings(
-        {
-            "REDIS_URI": "redis://localhost:6379",
-            "DATABASE_URI": "postgresql://localhost:5432/exosphere",
-        },
-        tmp_path,
+@pytest.mark.parametrize(("example", "name"), [("config.example.yaml", "config.yaml"), (".env.example", ".env")])
+def test_copied_example_holds_the_defaults(tmp_path: Path, example: str, name: str) -> None:
+    (tmp_path / name).write_text((ROOT / example).read_text())
+    assert load_settings({}, tmp_path) == replace(Settings(), home=tmp_path / ".exosphere")
+
+
+@pytest.mark.parametrize(("example", "mark"), [("config.example.yaml", "# "), (".env.example", "#")])
+def test_lines_commented_out_in_an_example_are_settings(tmp_path: Path, example: str, mark: str) -> None:
+    text = (ROOT / example).read_text()
+    for line in ("uri: redis:", "uri: postgresql:", "DATABASE_URI=", "REDIS_URI=", "SATELLITE_MODULES="):
+        text = text.replace(f"{mark}{line}", line)
+    (tmp_path / ("config.yaml" if example.endswith("yaml") else ".env")).write_text(text)
+    loaded = load_settings({}, tmp_path)
+    assert (loaded.database_uri, loaded.redis_uri) == (
+        "postgresql://user:password@localhost:5432/exosphere",
+        "redis://localhost:6379",
     )
-
-
-def test_example_dotenv_is_read(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text((ROOT / ".env.example").read_text())
-    load_settings({}, tmp_path)
 
 
 def test_missing_config_file_is_a_fault(tmp_path: Path) -> None:
@@ -105,8 +107,46 @@ def test_every_fault_is_listed_at_once(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("MAX_CONCURENT_EXECUTIONS", "MAX_CONCURRENT_EXECUTIONS"),
+        ("RETRY_ATEMPTS", "RETRY_ATTEMPTS"),
+        ("LOG_LEVL", "LOG_LEVEL"),
+        ("SATELLITES_MODULES", "SATELLITE_MODULES"),
+        ("lease_seconds", "LEASE_SECONDS"),
+    ],
+)
+def test_misspelled_setting_in_the_environment_is_a_fault(tmp_path: Path, name: str, meant: str) -> None:
+    assert faults(tmp_path, {name: "5"}) == (f"{name}: unknown setting; did you mean {meant}?",)
+
+
 def test_names_of_others_in_the_environment_are_left_alone(tmp_path: Path) -> None:
-    load_settings({"PATH": "/bin", "EXOSPHERE_API_KEY": "k", "EXOSPHERE_STATE_MANAGER_URI": "http://h"}, tmp_path)
+    shell = ("PATH", "HOME", "TERM", "USER", "LANG", "SHELL", "HOSTNAME", "NODE_ENV", "PGHOST", "LOG_FILE", "TIMEOUT")
+    near = ("host", "port", "HOSTS", "PORTS", "SERVER_PORT", "REDIS_PORT", "REDIS_HOST", "DATABASE_NAME", "MAX_WORKERS")
+    known = ("EXOSPHERE_API_KEY", "EXOSPHERE_STATE_MANAGER_URI", "POSTGRES_PASSWORD")
+    load_settings(dict.fromkeys((*shell, *near, *known), "x"), tmp_path)
+
+
+def test_conventional_name_is_warned_about_where_ours_is_not_set(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_settings({"DATABASE_URL": "postgresql://elsewhere", **URIS}, tmp_path)
+    assert caplog.messages == []
+    load_settings({"DATABASE_URL": "postgresql://user:hunter2@elsewhere"}, tmp_path)
+    assert caplog.messages == ["DATABASE_URL is set, but not read: the setting is called DATABASE_URI, and is not set"]
+
+
+def test_dotenv_may_hold_the_variables_of_docker_compose(tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yml").write_text((ROOT / "docker-compose.yml").read_text())
+    (tmp_path / "docker-compose.override.yml").write_text("services: {postgres: {image: 'postgres:$MY_TAG'}}")
+    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=secret\nMY_TAG=17\nCOMPOSE_PROJECT_NAME=x\nPORT=9\n")
+    assert load_settings({}, tmp_path).port == 9
+
+
+def test_dotenv_without_a_compose_file_holds_settings_alone(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=secret\n")
+    assert faults(tmp_path) == ("POSTGRES_PASSWORD: unknown setting",)
 
 
 def test_production_demands_a_database_and_redis(tmp_path: Path) -> None:
