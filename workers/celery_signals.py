@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from typing import Any
 
 from celery import signals
@@ -19,6 +20,9 @@ from state_manager.validation import check_schema
 from workers import process, registry
 from workers.app import app
 from workers.attempt import interrupts, logs
+
+NOT_AS_CONFIGURED = 2
+"""The exit code of a worker that cannot run as configured: whoever restarts it should not."""
 
 
 @signals.setup_logging.connect
@@ -38,7 +42,8 @@ def choose_queues(options: dict[str, Any], **_: Any) -> None:
             if definition.config_schema is not None:
                 check_schema(definition.config_schema)
     except (registry.UnusableModule, ValueError) as error:
-        raise SystemExit(f"cannot start this worker: {error}") from error
+        print(f"cannot start this worker: {error}", file=sys.stderr)  # noqa: T201 - nothing logs yet
+        raise SystemExit(NOT_AS_CONFIGURED) from error
     if not options.get("queues"):
         names = {DEFAULT_QUEUE} | {definition.queue for definition in definitions}
         app.conf.task_queues = [Queue(name, routing_key=name) for name in sorted(names)]
