@@ -1,7 +1,7 @@
 """The whole State Manager on this machine, from one command.
 
 python run.py                 serve until SIGTERM or Ctrl-C
-python run.py CLUSTER.yaml    run one cluster, print the final execution as JSON
+python run.py CLUSTER.yaml    run one cluster, and print what came of it
 """
 
 from __future__ import annotations
@@ -11,19 +11,43 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from local.errors import CannotStart
+from local.output import print_message
 from local.serve import serve
-from local.system import CannotStart, say
 from state_manager.config import ConfigurationFault, load_settings
+
+HELP = """\
+With CLUSTER, standard output gets the final execution: a report on a terminal, else JSON without large outputs and
+without what the document says anyway. Progress and messages go to standard error, and the logs of the parts too,
+unless it is a terminal: then to files in EXOSPHERE_HOME.
+
+exit codes:
+  0    stopped as asked; with CLUSTER: the execution completed
+  1    with CLUSTER: it failed, was cancelled or interrupted; or the system does not start
+  2    refused: the command line, the settings or the cluster, with the reason
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    described = argparse.ArgumentParser(
+        description="Run the ExosphereHost State Manager on this machine: serve, or run one cluster and stop.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    described.add_argument("cluster", nargs="?", type=Path, help="a YAML or JSON document to run, instead of serving")
+    described.add_argument("--workers", type=int, metavar="N", help="children of the worker (default: one a core)")
+    output = described.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print the short JSON on a terminal too")
+    output.add_argument("--full", action="store_true", help="print the whole execution as JSON, as the API returns it")
+    return described
 
 
 def main() -> int:
-    """Read the arguments; exit 2 when it cannot start as told."""
-    parser = argparse.ArgumentParser(description="Run the ExosphereHost State Manager on this machine.")
-    parser.add_argument("cluster", nargs="?", type=Path, help="a YAML or JSON document to run, instead of serving")
-    parser.add_argument("--workers", type=int, metavar="N", help="children of the worker (default: one a core)")
-    arguments = parser.parse_args()
+    """Carry out the command line, and return the exit code."""
+    arguments = parser().parse_args()
     if arguments.workers is not None and arguments.workers < 1:
-        parser.error("--workers must be at least 1")
+        parser().error("--workers must be at least 1")
     try:
         settings = load_settings()
         if arguments.workers is not None:
@@ -31,14 +55,16 @@ def main() -> int:
         if arguments.cluster is None:
             return serve(settings)
         # Not above: serving needs no client, whose libraries take a fifth of a second to load.
-        from local.run_cluster import run_cluster  # noqa: PLC0415
+        from local.run_cluster import ResultFormat, run_cluster  # noqa: PLC0415
 
-        return run_cluster(settings, arguments.cluster)
+        for_terminal = sys.stdout.isatty() and not arguments.json
+        result_format = ResultFormat.REPORT if for_terminal else ResultFormat.JSON
+        return run_cluster(settings, arguments.cluster, ResultFormat.FULL if arguments.full else result_format)
     except ConfigurationFault as fault:
-        say(str(fault))
+        print_message(str(fault))
         return 2
     except CannotStart as fault:
-        say(str(fault))
+        print_message(str(fault))
         return fault.code
 
 

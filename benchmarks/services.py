@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.environments import CannotInstall
-from local import embedded
+from local import postgres, valkey
 from local.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from local.embedded_server import EmbeddedServer
 
 START_WITHIN_S = 60
 SYNCHRONOUS_LOG = ("--appendonly", "yes", "--appendfsync", "always")
@@ -32,39 +34,39 @@ def service(kind: str) -> Iterator[tuple[str, list[int]]]:
         try:
             supervisor.start(server.part)
             deadline = time.monotonic() + START_WITHIN_S
-            while not server.answers():
+            while not server.accepts_clients():
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"{kind} does not answer")
                 time.sleep(0.02)
-            yield server.uri, [life.process.pid for life in supervisor.lives]
+            yield server.uri, [one.process.pid for one in supervisor.running]
         finally:
             supervisor.stop()
 
 
-def prepared(kind: str, home: Path) -> embedded.Server:
+def prepared(kind: str, home: Path) -> EmbeddedServer:
     """Prepare one on this home; raises `CannotInstall`."""
     match kind:
         case "postgres":
-            return embedded.postgres(home, os.environ)
+            return postgres.postgres(home, os.environ)
         case "postgres-contrib":
             return postgres_of_the_machine(home)
         case "valkey":
-            return embedded.valkey(home, os.environ)
+            return valkey.valkey(home, os.environ)
         case "valkey-durable":
-            server = embedded.valkey(home, os.environ)
+            server = valkey.valkey(home, os.environ)
             return replace(server, part=replace(server.part, command=[*server.part.command, *SYNCHRONOUS_LOG]))
     raise ValueError(kind)
 
 
-def postgres_of_the_machine(home: Path) -> embedded.Server:
+def postgres_of_the_machine(home: Path) -> EmbeddedServer:
     """Prepare the machine's own PostgreSQL, for who needs an extension that our package lacks."""
     found = shutil.which("postgres")
     if not found:
         raise CannotInstall("it needs PostgreSQL with pg_trgm, and there is no `postgres` on the PATH")
     binary = Path(found).resolve()
-    user = embedded.system_user() if os.geteuid() == 0 else None
+    user = postgres.system_user() if os.geteuid() == 0 else None
     if user:
-        embedded.let_through(home / "postgres")
-    embedded.initialise(home / "postgres", binary.with_name("initdb"), user, os.environ)
-    server = embedded.postgres(home, os.environ)
+        postgres.allow_traversal(home / "postgres")
+    postgres.initialise(home / "postgres", binary.with_name("initdb"), user, os.environ)
+    server = postgres.postgres(home, os.environ)
     return replace(server, part=replace(server.part, command=[str(binary), *server.part.command[1:]]))

@@ -6,74 +6,110 @@ import asyncio
 import json
 import math
 import sys
-from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exospherehost.command.display import display_on, follow, is_live
 from exospherehost.state_manager import Execution, InvalidCluster, StateManagerClient
+from local.addresses import host_and_port, reachable
+from local.cluster_file import read_cluster, with_satellites_beside
+from local.errors import CannotStart, Interrupted
+from local.output import print_message
+from local.result import as_json, short_report, short_result
 from local.serve import ready_line
-from local.supervisor import Interruption
-from local.system import CannotStart, Interrupted, address, running, say
+from local.stop_signal import StopSignal
+from local.system import running_system
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from local.supervisor import Supervisor
     from state_manager.config import Settings
 
-TEND_S = 0.1
+CHECK_INTERVAL_S = 0.1
 
 
-def run_cluster(settings: Settings, cluster: Path) -> int:
-    """Run one cluster, and print what came of it; gives the exit code, 0 if it completed."""
-    try:
-        document = cluster.read_bytes()
-    except OSError as error:
-        raise CannotStart(f"{cluster} cannot be read: {error.strerror}") from None
+class ResultFormat(StrEnum):
+    """How the final execution is printed."""
+
+    REPORT = "report"
+    JSON = "json"
+    FULL = "full"
+
+
+def run_cluster(settings: Settings, cluster: Path, result_format: ResultFormat) -> int:
+    """Run one cluster, print what came of it, and return the exit code: 0 if it completed, else 1."""
+    document = read_cluster(cluster)
     settings = with_satellites_beside(settings, cluster)
-    interruption = Interruption()
+    stop_signal = StopSignal()
     logs = settings.home if is_live(sys.stderr) else None
+    run = ClusterRun(settings, document)
     try:
-        with running(settings, interruption, logs=logs) as supervisor:
-            say(ready_line(settings))
+        with running_system(settings, stop_signal, logs=logs) as supervisor:
+            print_message(ready_line(settings))
             if logs:
-                say(f"logs: {', '.join(str(logs / f'{part}.log') for part in ('worker', 'beat', 'api'))}")
-            final = asyncio.run(tended(run(settings, document), supervisor, interruption))
+                print_message(f"logs: {', '.join(str(logs / f'{part}.log') for part in ('worker', 'beat', 'api'))}")
+            final = asyncio.run(supervise(run, supervisor, stop_signal))
     except Interrupted:
+        print_message(what_is_left(settings, run.execution_id))
         return 1
     except InvalidCluster as error:
         raise CannotStart("\n  ".join([f"{cluster} was refused:", *str(error).splitlines()])) from None
-    print(json.dumps(final, indent=2, ensure_ascii=False))  # noqa: T201
+    print(written(final, result_format))  # noqa: T201
     return 0 if final.status == "completed" else 1
 
 
-def with_satellites_beside(settings: Settings, cluster: Path) -> Settings:
-    """Add `examples/word_count.py` to the modules for `examples/word_count.yaml`, if importable from here."""
-    module = cluster.absolute().with_suffix(".py")
-    if not module.exists() or not module.is_relative_to(Path.cwd()):
-        return settings
-    name = ".".join(module.relative_to(Path.cwd()).with_suffix("").parts)
-    return replace(settings, satellite_modules=tuple(dict.fromkeys((*settings.satellite_modules, name))))
+class ClusterRun:
+    """The submission of a cluster, and its display to the end."""
+
+    def __init__(self, settings: Settings, document: bytes) -> None:
+        self.execution_id: str | None = None
+        """The execution, once it is submitted."""
+        self._uri = f"http://{host_and_port(reachable(settings.host), settings.port)}"
+        self._document = document
+
+    async def to_the_end(self) -> Execution:
+        """Submit the cluster and display it; an API that dies meanwhile is waited for, since it is restarted."""
+        async with StateManagerClient(self._uri, retry_for_s=math.inf) as client:
+            self.execution_id = await client.submit_cluster(self._document)
+            return await follow(client, self.execution_id, display_on(sys.stderr), submitted_just_now=True)
 
 
-async def run(settings: Settings, document: bytes) -> Execution:
-    """Submit a cluster and show it to its end; an API that dies meanwhile is waited for, since it is started again."""
-    async with StateManagerClient(address(settings), retry_for_s=math.inf) as client:
-        execution_id = await client.submit_cluster(document)
-        return await follow(client, execution_id, display_on(sys.stderr), submitted_just_now=True)
+async def supervise(run: ClusterRun, supervisor: Supervisor, stop_signal: StopSignal) -> Execution:
+    """Run the cluster while dead parts are restarted, in the main thread, which they belong to.
 
-
-async def tended(
-    work: Coroutine[None, None, Execution], supervisor: Supervisor, interruption: Interruption
-) -> Execution:
-    """Do it while the parts are tended; raises `Interrupted`. In the main thread, to which the parts belong."""
-    task = asyncio.create_task(work)
+    Raises `Interrupted` after a stop signal.
+    """
+    task = asyncio.create_task(run.to_the_end())
     while not task.done():
-        if interruption.came:
+        if stop_signal.received:
             task.cancel()
             await asyncio.wait({task})
             raise Interrupted
-        supervisor.tend()
-        await asyncio.wait({task}, timeout=TEND_S)
+        supervisor.restart_dead_parts()
+        await asyncio.wait({task}, timeout=CHECK_INTERVAL_S)
     return task.result()
+
+
+def written(final: Execution, result_format: ResultFormat) -> str:
+    """Write the final execution in a format."""
+    match result_format:
+        case ResultFormat.REPORT:
+            return short_report(final)
+        case ResultFormat.JSON:
+            return as_json(short_result(final))
+        case ResultFormat.FULL:
+            return json.dumps(final, indent=2, ensure_ascii=False)
+
+
+def what_is_left(settings: Settings, execution_id: str | None) -> str:
+    """Write what an interrupted run leaves behind."""
+    if execution_id is None:
+        return "stopped before the cluster was submitted"
+    is_default = settings.home == Path.cwd() / ".exosphere"
+    command = "python run.py" if is_default else f"EXOSPHERE_HOME={settings.home} python run.py"
+    if settings.database_uri:
+        command = "workers run on its database again"
+    return (
+        f"stopped before the end: execution {execution_id} is kept, and goes on with the next `{command}`;\n"
+        f"  exosphere cancel {execution_id} ends it then"
+    )

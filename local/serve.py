@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from local.supervisor import Interruption
-from local.system import Interrupted, bracketed, running
+from local.addresses import host_and_port
+from local.errors import Interrupted
+from local.stop_signal import StopSignal
+from local.system import running_system
 
 if TYPE_CHECKING:
     from state_manager.config import Settings
 
 
 def serve(settings: Settings) -> int:
-    """Serve, and say so on standard output when a submission would succeed; gives the exit code."""
-    interruption = Interruption()
+    """Serve until a stop signal, print a line when a submission would succeed, and return the exit code."""
+    stop_signal = StopSignal()
     try:
-        with running(settings, interruption) as supervisor:
+        with running_system(settings, stop_signal) as supervisor:
             print(ready_line(settings), flush=True)  # noqa: T201
-            while not interruption.wait(supervisor.tend()):
+            while not stop_signal.wait(supervisor.restart_dead_parts()):
                 pass
     except Interrupted:
         pass
@@ -25,5 +27,5 @@ def serve(settings: Settings) -> int:
 
 
 def ready_line(settings: Settings) -> str:
-    """Write the line that others wait for."""
-    return f"ready on http://{bracketed(settings.host)}:{settings.port}"
+    """Write the line that says that the system is ready, which programs wait for."""
+    return f"ready on http://{host_and_port(settings.host, settings.port)}"

@@ -1,91 +1,46 @@
-"""Starts the parts in order, starts again what dies, and stops all of them in reverse."""
+"""The supervisor: starts the parts in order, restarts those that die, and stops all of them in reverse."""
 
 from __future__ import annotations
 
-import ctypes
-import os
-import pwd
-import select
-import signal
-import socket
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import psutil
+from local.processes import Part, kill_group, kill_processes_of_home, spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
-MARK = "EXOSPHERE_PART_OF"
-"""The variable that tells, in every process under a supervisor, which home it belongs to."""
+    from local.stop_signal import StopSignal
 
-STDERR = 2
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-LIBC = ctypes.CDLL(None)
-FIRST_DELAY_S, LAST_DELAY_S = 0.1, 10.0
-REST_S = 60.0
-"""So long there is nothing to do unless a part dies."""
+FIRST_RESTART_DELAY_S, MAX_RESTART_DELAY_S = 0.1, 10.0
+CHECK_INTERVAL_S = 60.0
+"""The longest time between two checks; SIGCHLD announces a death in between."""
 HEALTHY_S = 10.0
-"""A part that lived this long is started again without counting its earlier deaths."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One process to keep alive."""
-
-    name: str
-    command: Sequence[str]
-    environ: Mapping[str, str]
-    stop: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 5.0),)
-    """How to ask it to stop, and for how many seconds to wait each time; then its process group is killed."""
-    orphaned: signal.Signals = signal.SIGKILL
-    """What it gets when the supervisor itself is killed."""
-    user: str | None = None
-    log: Path | None = None
-    """Where its output goes; standard error if None."""
-
-
-class Interruption:
-    """SIGTERM and SIGINT as a condition to look at and to wait for; only in the main thread.
-
-    The handlers stay: a second Ctrl-C must not cut the stopping short.
-    """
-
-    def __init__(self) -> None:
-        self.came = False
-        self._reader, self._writer = socket.socketpair()
-        self._reader.settimeout(0)
-        self._writer.settimeout(0)
-        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-
-    def _note(self, *_: object) -> None:
-        self.came = True
-
-    def wait(self, seconds: float) -> bool:
-        """Wait, at most until a signal comes (also the end of a child), and tell whether to stop."""
-        if not self.came and select.select([self._reader], [], [], seconds)[0]:
-            with suppress(BlockingIOError):
-                self._reader.recv(4096)
-        return self.came
+"""A part that has run this long is restarted without counting its earlier deaths."""
+CONFIGURATION_FAULT = 2
+"""The exit code of a part that cannot run as configured: a restart would end the same way."""
 
 
 @dataclass(slots=True)
-class Life:
+class RunningPart:
     """A part and its present process."""
 
     part: Part
     process: subprocess.Popen[bytes]
-    since: float
+    started_at: float
     deaths: int = 0
-    again_at: float | None = None
+    """Deaths in a row."""
+    restart_at: float | None = None
+    """When its next process is due, while it has none."""
+
+    @property
+    def misconfigured(self) -> bool:
+        """Whether its last process ended because of its configuration."""
+        return self.restart_at is not None and self.process.returncode == CONFIGURATION_FAULT
 
 
 @dataclass(slots=True)
@@ -93,139 +48,75 @@ class Supervisor:
     """The parts of one home."""
 
     home: Path
-    say: Callable[[str], None]
+    log: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
-    lives: list[Life] = field(default_factory=list)
+    running: list[RunningPart] = field(default_factory=list)
 
     def start(self, part: Part) -> None:
-        """Start a part after those that it needs."""
-        self.lives.append(Life(part, spawn(part, self.home), self.clock()))
+        """Start a part; those that it needs come first."""
+        self.running.append(RunningPart(part, spawn(part, self.home), self.clock()))
 
-    def tend(self) -> float:
-        """Start again, after a growing delay, what has died; give the seconds until there is more to do.
+    def restart_dead_parts(self) -> float:
+        """Restart parts that died, after a growing delay; return the seconds until the next restart or check.
 
-        That is unless a part dies, which `Interruption.wait` notices.
+        A part that dies meanwhile wakes `StopSignal.wait`.
         """
-        for life in self.lives:
+        for one in self.running:
             now = self.clock()
-            if life.again_at is None and life.process.poll() is not None:
-                kill_group(life.process.pid)
-                life.deaths = 1 if now - life.since > HEALTHY_S else life.deaths + 1
-                delay = min(FIRST_DELAY_S * 2 ** (life.deaths - 1), LAST_DELAY_S)
-                life.again_at = now + delay
-                self.say(f"{life.part.name} ended with {life.process.returncode}; started again in {delay:g} s")
-            if life.again_at is not None and life.again_at <= now:
-                life.process, life.since, life.again_at = spawn(life.part, self.home), now, None
-        again_at = [life.again_at for life in self.lives if life.again_at is not None]
-        return max(min(again_at) - self.clock(), 0) if again_at else REST_S
+            if one.restart_at is None and one.process.poll() is not None:
+                self._plan_restart(one, now)
+            if one.restart_at is not None and one.restart_at <= now:
+                one.process, one.started_at, one.restart_at = spawn(one.part, self.home), now, None
+        due = [one.restart_at for one in self.running if one.restart_at is not None]
+        return max(min(due) - self.clock(), 0) if due else CHECK_INTERVAL_S
 
-    def worst(self) -> Life | None:
-        """Give the part that died most often in a row, if any did."""
-        return max((life for life in self.lives if life.deaths), key=lambda life: life.deaths, default=None)
+    def _plan_restart(self, one: RunningPart, now: float) -> None:
+        kill_group(one.process.pid)
+        one.deaths = 1 if now - one.started_at > HEALTHY_S else one.deaths + 1
+        delay = min(FIRST_RESTART_DELAY_S * 2 ** (one.deaths - 1), MAX_RESTART_DELAY_S)
+        one.restart_at = now + delay
+        if not one.misconfigured:
+            self.log(f"{one.part.name} ended with {one.process.returncode}; restarted in {delay:g} s")
 
-    def stop(self) -> None:
-        """Stop everything, the last started first, and leave no process behind."""
-        while self.lives:
-            end(self.lives.pop())
-        sweep(self.home)
+    def misconfigured(self) -> RunningPart | None:
+        """Return a part that ended because of its configuration, if there is one."""
+        return next((one for one in self.running if one.misconfigured), None)
 
+    def most_deaths(self) -> RunningPart | None:
+        """Return the part that died most often in a row, if any did."""
+        return max((one for one in self.running if one.deaths), key=lambda one: one.deaths, default=None)
 
-def spawn(part: Part, home: Path) -> subprocess.Popen[bytes]:
-    """Start the process of a part in a session of its own, so that Ctrl-C reaches it only through us.
+    def stop(self, stop_signal: StopSignal | None = None) -> None:
+        """Stop everything, the last started first, and leave no process behind.
 
-    From the main thread only: Linux sends the parent's death signal when the *thread* that forked ends.
-    """
-    parent = os.getpid()
-
-    def prepare() -> None:
-        die_with_parent(part.orphaned)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    output = part.log.open("ab") if part.log else None
-    try:
-        return subprocess.Popen(
-            part.command,
-            env={**part.environ, MARK: str(home)},
-            stdin=subprocess.DEVNULL,
-            stdout=output or STDERR,
-            stderr=output,
-            user=part.user,
-            group=part.user and pwd.getpwnam(part.user).pw_gid,
-            extra_groups=None if part.user is None else [],
-            start_new_session=True,
-            preexec_fn=prepare,  # noqa: PLW1509 - no other thread runs here
-        )
-    finally:
-        if output:
-            output.close()
+        Each further stop signal ends the wait for a part, which gets its next signal at once.
+        """
+        while self.running:
+            stop_part(self.running.pop(), stop_signal)
+        kill_processes_of_home(self.home)
 
 
-def end(life: Life) -> None:
-    """Ask the process to stop, ever harder, and kill what is left of its group."""
-    if life.again_at is not None:
+def stop_part(one: RunningPart, stop_signal: StopSignal | None) -> None:
+    """Send the part its signals to stop, one after the other, then kill what is left of its process group."""
+    if one.restart_at is not None:
         return  # dead already, and its number may be another's by now
-    for number, seconds in life.part.stop:
-        if life.process.poll() is None:
-            life.process.send_signal(number)
-            with suppress(subprocess.TimeoutExpired):
-                life.process.wait(seconds)
-    kill_group(life.process.pid)
-    life.process.wait()
+    for number, seconds in one.part.stop:
+        if one.process.poll() is None:
+            signals_so_far = stop_signal.count if stop_signal else 0
+            one.process.send_signal(number)
+            wait_for_exit(one.process, seconds, stop_signal, signals_so_far)
+    kill_group(one.process.pid)
+    one.process.wait()
 
 
-def kill_group(leader: int) -> None:
-    """Kill every process of the group that this process led."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, signal.SIGKILL)
-
-
-def die_with_parent(number: signal.Signals) -> None:
-    """Let Linux send this signal when the parent dies, even by kill -9."""
-    if sys.platform == "linux":
-        LIBC.prctl(PR_SET_PDEATHSIG, number)
-
-
-def die_with_wrapper(name: str) -> None:
-    """Die with our parent if it is a program of this name: whoever kills `uv run` means what it runs."""
-    parent = psutil.Process().parent()
-    if parent and parent.name() == name:
-        die_with_parent(signal.SIGKILL)
-
-
-def sweep(home: Path) -> None:
-    """Kill what an earlier supervisor of this home, or its parts, left running."""
-    left = list(marked(home))
-    for process in left:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    survivors(left, 5)
-
-
-def survivors(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait for processes that are not ours to end, and give those that did not.
-
-    A zombie has ended, but not before its last thread: until then its sockets stay open.
-    """
-
-    def alive(process: psutil.Process) -> bool:
-        try:
-            ended = process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
-            return bool(process.is_running() and not ended)
-        except psutil.NoSuchProcess:
-            return False
-
+def wait_for_exit(
+    process: subprocess.Popen[bytes], seconds: float, stop_signal: StopSignal | None, signals_so_far: int
+) -> None:
+    """Wait until a process ends, at most this long, and only until a further stop signal."""
+    if stop_signal is None:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        return
     deadline = time.monotonic() + seconds
-    left = list(filter(alive, processes))
-    while left and time.monotonic() < deadline:
-        time.sleep(0.01)
-        left = list(filter(alive, left))
-    return left
-
-
-def marked(home: Path) -> Iterator[psutil.Process]:
-    """List the processes that carry the mark of this home, but for this one."""
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(MARK) == str(home):
-                yield process
+    while process.poll() is None and stop_signal.count == signals_so_far and (left := deadline - time.monotonic()) > 0:
+        stop_signal.pause(left)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from local.embedded import postgres, valkey
-from local.supervisor import kill_group, spawn
+from local.postgres import postgres
+from local.processes import kill_group, spawn
+from local.valkey import valkey
 from state_manager.store.migrate import migrate
 from tests.system import System
 from tests.waiting import until
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-    from local.embedded import Server
+    from local.embedded_server import EmbeddedServer
 
 STOPPED_BY = {"postgres": signal.SIGINT, "valkey": signal.SIGTERM}
 """What ends each in good order at once: PostgreSQL's is its fast shutdown."""
@@ -31,7 +32,7 @@ STOPPED_BY = {"postgres": signal.SIGINT, "valkey": signal.SIGTERM}
 class Killable:
     """A server whose process a test does with as it likes; its data stays."""
 
-    def __init__(self, server: Server, home: Path) -> None:
+    def __init__(self, server: EmbeddedServer, home: Path) -> None:
         self.uri = server.uri
         self._server = server
         self._home = home
@@ -77,7 +78,7 @@ class Killable:
         assert self._process is not None
         if self._process.poll() is not None:
             self._process = spawn(self._server.part, self._home)
-        return self._server.answers()
+        return self._server.accepts_clients()
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None

@@ -1,4 +1,4 @@
-"""What the parts of `run.py` are told: bytecode of their libraries is kept somewhere, whatever the surroundings say."""
+"""The environment of the parts of `run.py`: bytecode of their libraries is kept, whatever the surroundings say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from local.system import environment
+from local.parts import environment
 from state_manager.config import Settings
 
 if TYPE_CHECKING:
