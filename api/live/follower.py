@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from api.live.connection import Closed
@@ -46,7 +47,7 @@ class Follower:
         self.position = replace(self.position)
         if self.finished:
             while self.position.seq < self.head.seq:
-                self._send_page()
+                self._send_page(until=self.head.seq)
             raise Closed(DONE, "")
         with self.hub.feed(self.execution_id, replace(self.head), self.connection.changed) as feed:
             cursor = self._catch_up(feed)
@@ -77,10 +78,12 @@ class Follower:
             raise Closed(DONE, "")
         return batch.cursor
 
-    def _send_page(self) -> None:
-        """Send the next events from the table."""
+    def _send_page(self, until: float = inf) -> None:
+        """Send the next events from the table, those up to the seq `until`."""
         raise_if_closing(self.hub)
         rows = events.after(self.engine, {self.execution_id: self.position.seq}, PAGE)
+        # A retry may have come meanwhile: its events would be the last that is seen of what is finished.
+        rows = [row for row in rows if row["seq"] <= until]
         entries = event_entries(rows, self.position)
         batch = batch_of(entries, satellite_id=self.satellite_id, open_at=self.head.seq)
         del rows, entries  # they may be megabytes, and a slow reader takes its time

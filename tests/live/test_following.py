@@ -15,9 +15,10 @@ from api.live.hub import Hub
 from api.services import services_of
 from state_manager.config import Settings
 from state_manager.progress import Progress
+from state_manager.store.executions import retry
 from tests.factories import front, submit
 from tests.live.frames import messages_in
-from tests.store.attempts import claim, completed, settle
+from tests.store.attempts import claim, completed, failed, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,3 +98,16 @@ def test_satellite_that_never_ended_closes_with_its_execution(database_uri: str,
 def test_what_was_finished_is_told_to_its_end(database_uri: str, ended: Submitted) -> None:
     assert follow(database_uri, ended, None, known=3, head=7, finished=True) == ([4, 5, 6, 7], 1000)
     assert follow(database_uri, ended, "s0", known=4, head=7, finished=True) == ([], 1000)
+
+
+def test_watcher_of_what_is_finished_ends_with_its_end_though_a_retry_came_meanwhile(
+    database_uri: str, engine: Engine
+) -> None:
+    submitted = submit(engine, front(2))
+    (first,), (other,) = claim(engine, submitted, "s0"), claim(engine, submitted, "s1")
+    settle(engine, completed(first))
+    settle(engine, failed(other))  # the seventh event is the execution's end
+    retry(engine, submitted.execution_id)
+    claim(engine, submitted, "s1")
+    assert follow(database_uri, submitted, None, known=1, head=7, finished=True) == ([2, 3, 4, 5, 6, 7], 1000)
+    assert follow(database_uri, submitted, "s1", known=1, head=7, finished=True) == ([4, 6], 1000)
