@@ -14,8 +14,9 @@ from api.best_effort import BestEffortDispatcher
 from api.deadline_executor import DeadlineExecutor
 from api.live import sockets
 from api.live.hub import Hub
-from api.resources import events, executions, health, logs, satellites, summary
+from api.resources import events, executions, health, home, logs, satellites, summary
 from api.services import EXTENSION, Services
+from api.unread_bodies import LingeringClose
 from state_manager import config, logging_setup
 from state_manager.graph import Limits
 from state_manager.lifecycle import Lifecycle
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from state_manager.config import Settings
 
-BLUEPRINTS = tuple(one.blueprint for one in (executions, events, satellites, logs, summary, health))
+BLUEPRINTS = tuple(one.blueprint for one in (executions, events, satellites, logs, summary, health, home))
 SWAGGER_UI = "/docs/swagger-ui/"
 
 BROKER_CALLS = 8
@@ -69,6 +70,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
     app.register_blueprint(sockets.blueprint)
+    app.wsgi_app = LingeringClose(app.wsgi_app)  # type: ignore[method-assign]
     app.add_url_rule(f"{SWAGGER_UI}<path:name>", "swagger_ui", _swagger_ui)
     return app
 

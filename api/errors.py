@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from flask import jsonify
 from marshmallow import Schema, fields
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect, WebsocketMismatch
 from wsproto.utilities import RemoteProtocolError
 
 from api.faults import faults_of
-from state_manager.errors import Conflict, Fault, InvalidDocument, InvalidQuery, NotFound, StoreUnavailable
+from api.services import current_services
+from state_manager.errors import Conflict, Fault, InvalidDocument, InvalidQuery, NotFound, NotMigrated, StoreUnavailable
 from state_manager.store.outages import describe, is_outage
+from state_manager.store.schema import lacks_migration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from flask import Response
+    from sqlalchemy import Engine
     from werkzeug.sansio.response import Response as AnyResponse
 
 logger = logging.getLogger(__name__)
@@ -64,21 +68,30 @@ def respond(error: Exception) -> Response | AnyResponse:
             _query_faults(error),
             {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}},
         )
-    status = _status(error)
+    error = translate(current_services().engine, error)
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("a request failed", exc_info=error)
         return _payload(status, "The server failed to answer; its log says why.")
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        logger.warning("the database does not answer: %s", describe(error))
-        return _payload(status, str(StoreUnavailable()), headers={"Retry-After": str(RETRY_AFTER_S)})
+    if isinstance(error, StoreUnavailable):
+        return _payload(status, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
     faults = error.faults if isinstance(error, InvalidDocument | InvalidQuery) else ()
     return _payload(status, _summary(faults) if faults else str(error), faults)
 
 
-def _status(error: Exception) -> HTTPStatus:
+def translate(engine: Engine, error: Exception) -> Exception:
+    """Return StoreUnavailable or NotMigrated where that is why the database raised this error, else the error."""
+    try:
+        not_migrated = lacks_migration(engine, error)
+    except SQLAlchemyError as another:
+        error, not_migrated = another, False
+    if not_migrated:
+        logger.error("the database is not migrated: %s", describe(error))
+        return NotMigrated()
     if is_outage(error):
-        return HTTPStatus.SERVICE_UNAVAILABLE
-    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
+        logger.warning("the database does not answer: %s", describe(error))
+        return StoreUnavailable()
+    return error
 
 
 def _payload(

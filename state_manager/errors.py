@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree.
+"""The exceptions of the State Manager, as one tree.
 
 StateManagerError
 ├── InvalidDocument     the submitted cluster has faults, each with its path
@@ -8,6 +8,7 @@ StateManagerError
 │   └── KeyReused       an idempotency key came back with another document
 ├── LateOutcome         a worker reports an attempt that is no longer its own
 └── StoreUnavailable    PostgreSQL does not answer
+    └── NotMigrated     its tables or functions are not those of this version
 """
 
 from __future__ import annotations
@@ -66,3 +67,7 @@ class LateOutcome(StateManagerError):
 
 class StoreUnavailable(StateManagerError):
     """The database does not answer. What was asked may have been done: send it again with its Idempotency-Key."""
+
+
+class NotMigrated(StoreUnavailable):
+    """The database is not migrated: run python -m state_manager.store.migrate, or run.py, which does so."""

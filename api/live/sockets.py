@@ -10,10 +10,9 @@ from uuid import UUID
 
 from flask import Blueprint, request
 from flask_sock import Sock
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api import system_state
+from api.errors import translate
 from api.live import frames
 from api.live.connection import MESSAGE_BYTES, Closed, Connection, Gone, Reader, SharedSocket
 from api.live.follower import Follower, raise_if_closing
@@ -21,6 +20,7 @@ from api.live.hub import POLL_INTERVAL_S
 from api.resources.executions import present as present_execution
 from api.resources.satellites import present as present_satellite
 from api.services import Services, current_services
+from state_manager.errors import StoreUnavailable
 from state_manager.progress import Progress
 from state_manager.states import FINISHED, TERMINAL
 from state_manager.store import events, executions, satellites
@@ -65,12 +65,13 @@ def _endpoint(rule: str) -> Callable[[Callable[..., None]], Callable[..., None]]
                 connection.close(closed.code, closed.reason)
             except Gone:
                 pass
-            except (DBAPIError, PoolTimeout) as error:
-                _log.warning("a watcher is sent away, the database does not answer: %s", getattr(error, "orig", error))
-                connection.close(FAILED, "the database does not answer")
-            except Exception:  # noqa: BLE001  (the connection is closed as any other)
-                _log.exception("a WebSocket failed")
-                connection.close(FAILED, "the server failed; its log says why")
+            except Exception as raised:  # noqa: BLE001  (the connection is closed as any other)
+                error = translate(current_services().engine, raised)
+                if isinstance(error, StoreUnavailable):
+                    connection.close(FAILED, str(error).partition(".")[0])
+                else:
+                    _log.exception("a WebSocket failed")
+                    connection.close(FAILED, "the server failed; its log says why")
             finally:
                 connection.end()
 

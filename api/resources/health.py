@@ -11,10 +11,11 @@ from marshmallow import Schema, fields
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from api import system_state
 from api.blueprint import Blueprint
 from api.presenter import Presenter
 from api.services import Services, current_services
+from api.system_state import SIGN_OF_LIFE, live_workers
+from state_manager.errors import NotMigrated
 from state_manager.store.engine import ping
 from state_manager.store.schema import is_current
 
@@ -57,6 +58,7 @@ class Health(Schema):
     """Whether everything that the system needs is there."""
 
     status = fields.String(metadata={"enum": ["healthy", "unhealthy"]})
+    reason = fields.String(metadata={"description": "Only where it is unhealthy"})
     database = fields.Nested(Dependency)
     redis = fields.Nested(Dependency)
     workers = fields.List(fields.Nested(Worker))
@@ -75,19 +77,28 @@ present_worker = Presenter(Worker, age_s=lambda row: round(float(row["age_s"]), 
 
 @blueprint.operation("GET", "", Health, also=(HTTPStatus.SERVICE_UNAVAILABLE,))
 def get() -> Response:
-    """Check everything that the system needs; 503 where something is down."""
+    """Check everything that the system needs; 503 where something is down, or no worker is there.
+
+    Load balancers ask `/state/health/ready` instead: the API serves without workers, and executions wait for them.
+    """
     services = current_services()
     checked = {
         "database": _checked(services, lambda: ping(services.engine)),
         "redis": _checked(services, services.redis.ping),
     }
-    up = checked["database"]["status"] == "up"
-    workers = present_worker.all(system_state.live_workers(services.engine)) if up else []
-    healthy = all(one["status"] == "up" for one in checked.values())
+    reasons = [f"{name} is down" for name, one in checked.items() if one["status"] == "down"]
+    workers: list[dict[str, Any]] = []
+    if checked["database"]["status"] == "up":
+        reason, workers = _workers(services)
+        reasons += [reason] if reason else []
     response = jsonify(
-        status="healthy" if healthy else "unhealthy", **checked, workers=workers, queues=_consumers(workers)
+        status="unhealthy" if reasons else "healthy",
+        **({"reason": "; ".join(reasons)} if reasons else {}),
+        **checked,
+        workers=workers,
+        queues=_consumers(workers),
     )
-    response.status_code = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
+    response.status_code = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
     return response
 
 
@@ -99,18 +110,34 @@ def live() -> Response:
 
 @blueprint.operation("GET", "/ready", Verdict, also=(HTTPStatus.SERVICE_UNAVAILABLE,))
 def ready() -> Response:
-    """Say whether this process can accept requests: whether PostgreSQL answers and is migrated."""
-    services = current_services()
-    try:
-        migrated = services.health_checks.call(CHECK_WITHIN_S, lambda: is_current(services.engine))
-        reason = None if migrated else "not migrated"
-    except _UNREACHABLE:
-        reason = "the database does not answer"
+    """Tell whether this process can accept requests: whether PostgreSQL answers and is migrated."""
+    reason = _not_ready(current_services())
     if reason is None:
         return jsonify(status="ready")
     response = jsonify(status="not ready", reason=reason)
     response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
     return response
+
+
+def _not_ready(services: Services) -> str | None:
+    try:
+        migrated = services.health_checks.call(CHECK_WITHIN_S, lambda: is_current(services.engine))
+    except _UNREACHABLE:
+        return "the database does not answer"
+    return None if migrated else str(NotMigrated())
+
+
+def _workers(services: Services) -> tuple[str | None, list[dict[str, Any]]]:
+    """Return why no work would be done, if none would, and the workers that are there."""
+    if (reason := _not_ready(services)) is not None:
+        return reason, []
+    try:
+        rows = services.health_checks.call(CHECK_WITHIN_S, lambda: live_workers(services.engine))
+    except _UNREACHABLE:
+        return "the database does not answer", []
+    seconds = SIGN_OF_LIFE.total_seconds()
+    reason = None if rows else f"no worker gave a sign of life in the last {seconds:g} s"
+    return reason, present_worker.all(rows)
 
 
 def _checked(services: Services, check: Callable[[], object]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -27,3 +28,13 @@ def is_current(engine: Engine) -> bool:
 def newest() -> str:
     """Return the newest migration's revision, the number with which its file's name begins."""
     return max(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*.py"))
+
+
+UNDEFINED = frozenset({"42P01", "42703", "42704", "42883", "3F000"})
+"""SQLSTATEs of a table, column, type, function or schema that is not there."""
+
+
+def lacks_migration(engine: Engine, error: BaseException) -> bool:
+    """Tell whether a statement failed because the database is not migrated. Raises what the database raises."""
+    driver_error = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(driver_error, "sqlstate", None) in UNDEFINED and not is_current(engine)

@@ -81,3 +81,26 @@ def test_swagger_ui_comes_from_here(client: FlaskClient) -> None:
             assert response.status_code == 200
     with client.get("/docs/swagger-ui/../../__init__.py") as response:
         assert response.status_code == 404
+
+
+def test_entry_point_leads_programs_and_browsers_on(client: FlaskClient) -> None:
+    for accept in (None, "*/*", "application/json"):
+        response = client.get("/", headers={"Accept": accept} if accept else {})
+        links = response.get_json()["links"]
+        assert all(client.get(path).status_code in {200, 503} for path in links.values())
+    page = client.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert page.mimetype == "text/html"
+    assert set(re.findall(r'href="([^"]+)"', page.text)) == set(links.values())
+    assert "Accept" in page.headers["Vary"]
+
+
+def test_documentation_states_the_rules_that_are_not_in_types(client: FlaskClient) -> None:
+    described = client.get("/openapi.json").get_json()
+    timeout = described["components"]["schemas"]["ClusterDocument"]["properties"]["timeout"]
+    assert (timeout["minimum"], timeout["exclusiveMinimum"]) == (0, True)
+    parameters = {one["name"]: one["schema"] for one in described["paths"]["/executions"]["get"]["parameters"]}
+    for name in ("project", "cluster_id"):
+        pattern = re.compile(parameters[name]["pattern"])
+        assert [bool(pattern.search(text)) for text in ("my project", "a\0b", "a\tb")] == [True, False, False]
+    identifier = described["components"]["schemas"]["ClusterDocument"]["properties"]["identifier"]["pattern"]
+    assert (identifier[0], identifier[-1]) == ("^", "$")
