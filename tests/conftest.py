@@ -29,7 +29,7 @@ def cache_bytecode() -> None:
     Compiling makes up two thirds of the start of a worker or an API.
     """
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    os.environ["PYTHONPYCACHEPREFIX"] = str(BYTECODE)
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(BYTECODE))
 
 
 def reset_ignored_signals_in_children() -> None:
