@@ -20,6 +20,7 @@ from urllib.parse import quote
 import psutil
 
 from local.embedded_server import EmbeddedServer, packaged_file
+from local.errors import FAILED, CannotStart
 from local.processes import HOME_VARIABLE, Part
 
 if TYPE_CHECKING:
@@ -87,21 +88,25 @@ def accepts_sessions(sockets: Path) -> bool:
 
 
 def initialise(data: Path, initdb: Path, user: str | None, environ: Mapping[str, str]) -> None:
-    """Create the data directory, whole or not at all."""
+    """Create the data directory, whole or not at all; raise `CannotStart`."""
     draft = data.with_name("postgres.new")
     shutil.rmtree(draft, ignore_errors=True)
     make_private(draft, user)
-    subprocess.run(
+    created = subprocess.run(
         [initdb, "-D", draft, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-locale"],
-        check=True,
+        check=False,
         env=environ,
         user=user,
         group=user and pwd.getpwnam(user).pw_gid,
         extra_groups=None if user is None else [],
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         cwd="/",
         start_new_session=True,
     )
+    if created.returncode:
+        raise CannotStart(f"PostgreSQL cannot be set up in {data}: {created.stderr.strip()}", FAILED)
     draft.rename(data)
 
 
