@@ -8,8 +8,6 @@ from __future__ import annotations
 import logging
 import random
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
 from state_manager.failpoints import Point, reach
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from state_manager.store.executions import Retried, Stopped
     from state_manager.store.leases import HeldAttempt
     from state_manager.store.queueing import Unsent
+    from state_manager.store.transitions import Settled
 
 WIDE_FRONT = 64
 """More ready satellites than this are dispatched by a worker, so that the caller does not wait for their messages."""
@@ -55,9 +54,16 @@ class Lifecycle:
     notifier: Notifier
     max_concurrent: int
 
-    def stop(self, execution_id: UUID, status: ExecutionStatus, error: str | None = None) -> Stopped:
-        """End an execution as cancelled, or as failed with an error; dispatch the executions admitted in its place."""
-        stopped = executions.stop(self.engine, execution_id, status, max_concurrent=self.max_concurrent, error=error)
+    def stop(
+        self, execution_id: UUID, status: ExecutionStatus, error: str | None = None, *, if_late: bool = False
+    ) -> Stopped:
+        """End an execution as cancelled, or as failed with an error; dispatch the executions admitted in its place.
+
+        `if_late` spares one that was given more time meanwhile.
+        """
+        stopped = executions.stop(
+            self.engine, execution_id, status, max_concurrent=self.max_concurrent, error=error, if_late=if_late
+        )
         if stopped.stopped:
             self.notifier.notify_watchers(execution_id, ended=True)
         self.dispatch_admitted(stopped.admitted)
@@ -75,22 +81,24 @@ class Lifecycle:
         return retried
 
     def expire(self, attempts: Sequence[HeldAttempt], why: str, *, lease_over: bool) -> int:
-        """Count these attempts as failed, each execution's in one transaction; return how many were.
+        """Count these attempts, all of one execution, as failed; return how many were.
 
         `lease_over` spares those that were renewed or settled meanwhile; otherwise their worker is known to be dead.
         """
-        count = 0
-        for execution_id, held in groupby(attempts, key=attrgetter("execution_id")):
-            outcomes = [lost_outcome(attempt, why) for attempt in held]
-            settled = leases.expire(self.engine, outcomes, lease_over=lease_over, max_concurrent=self.max_concurrent)
-            count += len(settled.landed)
-            reach(Point.REPAIRED)
-            if settled.landed:
-                self.notifier.notify_watchers(execution_id, ended=settled.ended is not None)
-                _log.warning("%d attempts of %s are lost: %s", len(settled.landed), execution_id, why)
-            self.dispatcher.send(queueing.unsent(self.engine, settled.ready))
-            self.dispatch_admitted(settled.admitted)
-        return count
+        outcomes = [lost_outcome(attempt, why) for attempt in attempts]
+        settled = leases.expire(self.engine, outcomes, lease_over=lease_over, max_concurrent=self.max_concurrent)
+        reach(Point.REPAIRED)
+        if settled.landed:
+            execution_id = attempts[0].execution_id
+            self.notifier.notify_watchers(execution_id, ended=settled.ended is not None)
+            _log.warning("%d attempts of %s are lost: %s", len(settled.landed), execution_id, why)
+        self.dispatch_settled(settled)
+        return len(settled.landed)
+
+    def dispatch_settled(self, settled: Settled) -> None:
+        """Dispatch what may start because of a settle, in its execution and in those that were admitted."""
+        self.dispatcher.send(queueing.unsent(self.engine, settled.ready))
+        self.dispatch_admitted(settled.admitted)
 
     def dispatch_admitted(self, admitted: Iterable[UUID]) -> None:
         """Dispatch what executions begin with that have just been admitted."""

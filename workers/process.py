@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from state_manager.config import settings
 from state_manager.lifecycle import Lifecycle
 from state_manager.maintenance.reconciler import Reconciler
-from state_manager.maintenance.step import Services
+from state_manager.maintenance.step import services
 from state_manager.notifications import Notifier
 from state_manager.redis import connect_redis
 from state_manager.store.engine import connect
@@ -78,7 +78,8 @@ class Process:
     @cached_property
     def reconciler(self) -> Reconciler:
         """The repair of whatever is lost."""
-        return Reconciler(Services(self.engine, self.dispatcher, self.lifecycle))
+        lease_s, interval_s = settings().lease_s, settings().reconcile_interval_s
+        return Reconciler(services(self.lifecycle, self.dispatcher, lease_s=lease_s, interval_s=interval_s))
 
     def _give_up(self, attempt: HeldAttempt) -> None:
         """Deal with a satellite that did not end when it was interrupted: kill a child, whose parent reports the loss.

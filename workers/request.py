@@ -12,6 +12,8 @@ from celery.concurrency import prefork
 from celery.worker import state
 from celery.worker.request import Request
 
+from state_manager.maintenance.lost_attempts import expire
+from state_manager.maintenance.repairs import Repairs
 from state_manager.store import leases
 from state_manager.store.outages import DATABASE_ERRORS, describe
 from workers import outcomes, process
@@ -66,7 +68,7 @@ def take_back(pid: int, why: str) -> None:
     lost = leases.children_of(me.engine, me.id, pid)
     held = leases.held_by(me.engine, lost)
     if state.should_stop is None and state.should_terminate is None:
-        me.lifecycle.expire(held, why, lease_over=False)
+        expire(Repairs(me.lifecycle), held, why, lease_over=False)
     else:
         for _, attempts in groupby(held, key=attrgetter("execution_id")):
             me.dispatcher.send_ready(outcomes.release(me.engine, list(attempts)), apart=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from state_manager.store import admission
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def run_once(services: Services) -> int:
-    """Repair the admission and dispatch whom it lets in; return how many that was."""
-    admitted = admission.repair_admission(services.engine, services.lifecycle.max_concurrent)
-    services.lifecycle.dispatch_admitted(admitted)
+    """Repair the admission, and dispatch the executions that it admits; return how many those were."""
+    lifecycle = services.lifecycle
+    admitted = admission.repair_admission(services.engine, lifecycle.max_concurrent)
+    for execution_id in admitted:
+        services.repairs.attempt(execution_id, partial(lifecycle.dispatch_admitted, [execution_id]))
     return len(admitted)

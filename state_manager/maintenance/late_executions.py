@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from state_manager.maintenance.step import BATCH_SIZE
@@ -9,13 +10,20 @@ from state_manager.states import ExecutionStatus
 from state_manager.store import executions
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from state_manager.maintenance.step import Services
 
 
 def run_once(services: Services) -> int:
-    """Stop late executions and what runs in them; return how many that was."""
-    late = executions.past_their_time(services.engine, BATCH_SIZE)
-    for execution_id, timeout_s in late:
-        error = f"the execution did not finish within its timeout of {timeout_s:g} s"
-        services.lifecycle.stop(execution_id, ExecutionStatus.FAILED, error)
-    return len(late)
+    """Stop late executions and what runs in them; return how many were."""
+    late = executions.past_their_time(services.engine, BATCH_SIZE, without=services.repairs.paused())
+    return sum(
+        services.repairs.attempt(execution_id, partial(_stop, services, execution_id, timeout_s))
+        for execution_id, timeout_s in late
+    )
+
+
+def _stop(services: Services, execution_id: UUID, timeout_s: float) -> int:
+    error = f"the execution did not finish within its timeout of {timeout_s:g} s"
+    return int(services.lifecycle.stop(execution_id, ExecutionStatus.FAILED, error, if_late=True).stopped)

@@ -18,6 +18,7 @@ from state_manager.maintenance import (
     late_executions,
     lost_messages,
     lost_workers,
+    stuck,
 )
 from state_manager.store.outages import is_outage
 
@@ -32,6 +33,7 @@ STEPS: Mapping[str, Callable[[Services], int]] = {
     "due": due_attempts.run_once,
     "timed_out": late_executions.run_once,
     "admitted": admission.run_once,
+    "stuck": stuck.run_once,
     "probed": lost_messages.run_once,
 }
 
@@ -45,11 +47,12 @@ class Reconciler:
     services: Services
 
     def run_once(self) -> Counter[str]:
-        """Run each step once, in bounded batches; return how much each of them found to do.
+        """Run each step once, in bounded batches; return how much each of them found to do, and how much `failed`.
 
-        Raises what the driver raises in an outage. Any other error ends its step alone.
+        Raises what the driver raises in an outage. Any other error ends its step alone, or one execution's part of it.
         """
         repaired: Counter[str] = Counter()
+        self.services.grace.start_round()
         for name, step in STEPS.items():
             try:
                 repaired[name] = step(self.services)
@@ -58,4 +61,6 @@ class Reconciler:
                     raise
                 # One step that fails must not hold up the others.
                 _log.exception("the step %r failed, and is tried again in the next round", name)
+                repaired["failed"] += 1
+        repaired["failed"] += self.services.repairs.take_failed()
         return repaired

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from state_manager import lifecycle
+from state_manager.maintenance.grace import Grace
+from state_manager.maintenance.repairs import Repairs
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     from sqlalchemy import Engine
 
@@ -25,10 +28,26 @@ class Dispatcher(lifecycle.Dispatcher, Protocol):
         """Send a probe through a queue."""
 
 
+@dataclass(slots=True)
+class Cursor:
+    """The execution that a step looked at last, which goes through all of them in turn."""
+
+    last: UUID | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The database, the dispatcher, and the lifecycle of executions."""
+    """The database, the dispatcher, the lifecycle of executions, and what the reconciler remembers between rounds."""
 
     engine: Engine
     dispatcher: Dispatcher
     lifecycle: Lifecycle
+    grace: Grace
+    repairs: Repairs
+    cursor: Cursor = field(default_factory=Cursor)
+
+
+def services(lifecycle: Lifecycle, dispatcher: Dispatcher, *, lease_s: float, interval_s: float) -> Services:
+    """Make what the steps work with, around a lifecycle; a round begins about every `interval_s`."""
+    grace = Grace(lifecycle.engine, lease_s, interval_s)
+    return Services(lifecycle.engine, dispatcher, lifecycle, grace, Repairs(lifecycle))

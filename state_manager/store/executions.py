@@ -11,7 +11,7 @@ from state_manager.states import TERMINAL, ExecutionStatus
 from state_manager.store.tables import executions, satellites
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -21,7 +21,7 @@ RESULTS_IN_FULL_BYTES = 1024 * 1024
 """Outputs come with an execution up to this sum (design, section 8); past it each satellite has its own."""
 
 _SUBMIT = text("SELECT * FROM submit(CAST(:execution AS json), CAST(:satellites AS json), :max_concurrent, :now)")
-_STOP = text("SELECT * FROM stop(:id, CAST(:status AS execution_status), :error, :max_concurrent, :now)")
+_STOP = text("SELECT * FROM stop(:id, CAST(:status AS execution_status), :error, :max_concurrent, :now, :if_late)")
 _RETRY = text("SELECT * FROM retry(:id, :satellite, :now)")
 _LIGHT = [
     satellites.c[name]
@@ -108,10 +108,18 @@ def stop(
     *,
     max_concurrent: int,
     error: str | None = None,
+    if_late: bool = False,
     now: datetime | None = None,
 ) -> Stopped:
-    """End an execution from outside, as cancelled, or as failed with an error."""
-    parameters = {"id": execution_id, "status": status, "error": error, "max_concurrent": max_concurrent, "now": now}
+    """End an execution from outside, as cancelled, or as failed with an error; `if_late`, if its time is over still."""
+    parameters = {
+        "id": execution_id,
+        "status": status,
+        "error": error,
+        "max_concurrent": max_concurrent,
+        "now": now,
+        "if_late": if_late,
+    }
     with engine.connect() as connection:
         row = connection.execute(_STOP, parameters).one()
     return Stopped(row.previous and ExecutionStatus(row.previous), row.stopped, tuple(row.admitted))
@@ -126,11 +134,12 @@ def retry(
     return Retried(row.previous and ExecutionStatus(row.previous), tuple(row.revived), tuple(row.ready))
 
 
-def past_their_time(engine: Engine, limit: int) -> list[tuple[UUID, float]]:
-    """List running executions that are past their time, with their timeouts in seconds."""
+def past_their_time(engine: Engine, limit: int, *, without: Collection[UUID] = ()) -> list[tuple[UUID, float]]:
+    """List running executions that are past their time, with their timeouts in seconds; none of those in `without`."""
     query = (
         select(executions.c.id, executions.c.timeout_s)
         .where(executions.c.status == "running", executions.c.times_out_at <= func.clock_timestamp())
+        .where(executions.c.id != func.all(list(without)))
         .limit(limit)
     )
     with engine.connect() as connection:

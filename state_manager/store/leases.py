@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, or_, select, text
+from sqlalchemy import and_, delete, func, or_, select, text
+from sqlalchemy.exc import DBAPIError
 
+from state_manager.store.outages import is_outage
 from state_manager.store.tables import satellites, workers
 from state_manager.store.transitions import Settled, as_settled, outcomes_json
 
@@ -23,12 +25,18 @@ if TYPE_CHECKING:
 GRACE_AFTER_START = timedelta(seconds=5)
 """After a start of PostgreSQL nobody counts as lost for so long: workers need a moment to come back."""
 
+LONGEST_TIMEOUT_S = 1e9
+"""Thirty years: a timestamp has a limit, and one satellite beyond it would fail the query for all."""
+
 _EXPIRE = text("SELECT * FROM expire(CAST(:outcomes AS json), :lease_over, :max_concurrent, :now)")
-_GRACE_IS_OVER = text("SELECT pg_postmaster_start_time() < clock_timestamp() - CAST(:grace AS interval)")
+_HAS_BEEN_UP = text("SELECT pg_postmaster_start_time() < clock_timestamp() - CAST(:grace AS interval)")
+_TIMELINE = text("SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)")
 _SILENT = text("""
     SELECT w.id, w.session_pid, w.session_start FROM workers w
     WHERE w.session_pid IS NOT NULL AND NOT EXISTS (
-        SELECT FROM pg_stat_activity a WHERE a.pid = w.session_pid AND a.backend_start = w.session_start
+        -- Of other roles' sessions only the pid is seen: then it counts as alive, and its lease decides.
+        SELECT FROM pg_stat_activity a
+        WHERE a.pid = w.session_pid AND coalesce(a.backend_start = w.session_start, true)
     )
 """)
 
@@ -56,10 +64,21 @@ class HeldAttempt:
     past_its_time: bool
 
 
-def grace_is_over(engine: Engine) -> bool:
-    """Tell whether PostgreSQL has been up for long enough to believe that who is missing is lost."""
+def has_been_up(engine: Engine) -> bool:
+    """Tell whether PostgreSQL started long enough ago."""
     with engine.connect() as connection:
-        return bool(connection.execute(_GRACE_IS_OVER, {"grace": GRACE_AFTER_START}).scalar_one())
+        return bool(connection.execute(_HAS_BEEN_UP, {"grace": GRACE_AFTER_START}).scalar_one())
+
+
+def timeline(engine: Engine) -> str | None:
+    """Read PostgreSQL's timeline, which changes when a standby is promoted; None where a service hides its log."""
+    try:
+        with engine.connect() as connection:
+            return str(connection.execute(_TIMELINE).scalar_one())
+    except DBAPIError as error:
+        if is_outage(error):
+            raise
+        return None
 
 
 def silent_sessions(engine: Engine) -> set[Session]:
@@ -80,10 +99,12 @@ def held_by(engine: Engine, lost: Collection[UUID]) -> list[HeldAttempt]:
     return _running(engine, satellites.c.worker.in_(lost))
 
 
-def overdue(engine: Engine, limit: int, now: datetime | None = None) -> list[HeldAttempt]:
-    """Read attempts whose lease is over, at most `limit` of them."""
-    moment = func.clock_timestamp() if now is None else now
-    return _running(engine, satellites.c.lease_expires_at <= moment, limit)
+def overdue(
+    engine: Engine, limit: int, now: datetime | None = None, *, without: Collection[UUID] = ()
+) -> list[HeldAttempt]:
+    """Read attempts whose lease is over, at most `limit` of them, and none of the executions in `without`."""
+    over = satellites.c.lease_expires_at <= (func.clock_timestamp() if now is None else now)
+    return _running(engine, and_(over, satellites.c.execution_id != func.all(list(without))), limit)
 
 
 def expire(
@@ -126,9 +147,8 @@ def deregister_silent(engine: Engine, silent_for: timedelta) -> None:
 
 
 def _running(engine: Engine, which: ColumnElement[bool], limit: int | None = None) -> list[HeldAttempt]:
-    past_its_time = func.clock_timestamp() >= satellites.c.start_time + func.make_interval(
-        0, 0, 0, 0, 0, 0, satellites.c.timeout_s
-    )
+    timeout = func.make_interval(0, 0, 0, 0, 0, 0, func.least(satellites.c.timeout_s, LONGEST_TIMEOUT_S))
+    past_its_time = func.clock_timestamp() >= satellites.c.start_time + timeout
     query = (
         select(
             satellites.c.id,

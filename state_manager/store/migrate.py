@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 HERE = Path(__file__).parent
-FUNCTIONS = ("transitions", "admission", "submit", "claim", "settle", "stop", "retry", "leases", "queueing", "probes")
+FUNCTIONS = (
+    "transitions", "admission", "submit", "claim", "settle", "stop", "retry", "leases", "queueing", "probes", "stuck",
+)  # fmt: skip
 """The files of `sql/`. Functions have no history: at every migration the newest texts replace the ones before."""
 
 WAIT_S = 10

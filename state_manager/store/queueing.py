@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-_FIRE_DUE = text("SELECT id, execution_id, queue, identifier, dispatches, alone FROM fire_due(:limit, :now)")
+_DUE = text("SELECT execution_id, id FROM due(:limit, CAST(:without AS uuid[]), :now)")
+_FIRE_DUE = text("SELECT id, execution_id, queue, identifier, dispatches, alone FROM fire_due(:ids, :now)")
 _TAKE_LOST = text(
     "SELECT id, execution_id, queue, identifier, dispatches, alone FROM take_lost_messages(:queue, :before, :limit)"
 )
@@ -35,10 +36,22 @@ class Unsent:
     alone: bool
 
 
-def fire_due(engine: Engine, limit: int, now: datetime | None = None) -> list[Unsent]:
-    """Make ready the satellites whose wait is over."""
+def due(
+    engine: Engine, limit: int, *, without: Collection[UUID] = (), now: datetime | None = None
+) -> dict[UUID, list[UUID]]:
+    """List satellites whose wait for the next attempt is over, by execution; at most `limit`, the earliest first."""
+    parameters = {"limit": limit, "without": list(without), "now": now}
+    found: dict[UUID, list[UUID]] = {}
     with engine.connect() as connection:
-        return [Unsent(*row) for row in connection.execute(_FIRE_DUE, {"limit": limit, "now": now})]
+        for execution_id, satellite_id in connection.execute(_DUE, parameters):
+            found.setdefault(execution_id, []).append(satellite_id)
+    return found
+
+
+def fire_due(engine: Engine, ids: Collection[UUID], now: datetime | None = None) -> list[Unsent]:
+    """Make ready those of these satellites, all of one execution, whose wait is over."""
+    with engine.connect() as connection:
+        return [Unsent(*row) for row in connection.execute(_FIRE_DUE, {"ids": list(ids), "now": now})]
 
 
 def take_lost_messages(engine: Engine, queue: str, before: datetime, limit: int) -> list[Unsent]:

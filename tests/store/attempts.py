@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 
 from state_manager.states import SatelliteStatus
-from state_manager.store import transitions
+from state_manager.store import queueing, transitions
 from state_manager.store.tables import executions, satellites
 from state_manager.store.transitions import Claimed, Outcome, Settled
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine, RowMapping
 
+    from state_manager.store.queueing import Unsent
     from tests.factories import Submitted
 
 LEASE = timedelta(seconds=15)
@@ -79,6 +80,12 @@ def complete(engine: Engine, submitted: Submitted, *names: str, max_concurrent: 
 def failed_for_now(attempt: Claimed, retry_after_s: float) -> Outcome:
     """Another attempt follows, if one is left."""
     return replace(failed(attempt), retry_after_s=retry_after_s)
+
+
+def fire_due(engine: Engine, limit: int, now: datetime | None = None) -> list[Unsent]:
+    """Fire what is due, as a round of the reconciler does."""
+    due = queueing.due(engine, limit, now=now)
+    return [one for ids in due.values() for one in queueing.fire_due(engine, ids, now)]
 
 
 def fail(engine: Engine, submitted: Submitted, name: str) -> Settled:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from state_manager.maintenance import expired_leases, lost_workers
 from state_manager.retry import RetryPolicy
 from state_manager.store import leases
+from state_manager.store.engine import connect
 from state_manager.store.tables import satellites, workers
 from tests.factories import front, submit
 from tests.store.attempts import MANY, claim, completed, rows, settle, statuses
@@ -180,3 +181,24 @@ def test_satellite_that_was_killed_past_its_time_waits_as_its_policy_says(
     row = rows(engine, submitted)["s0"]
     assert (row["status"], row["error_kind"], row["queued_at"]) == ("pending", "timeout", None)
     assert row["not_before"] > datetime.now(UTC) + timedelta(seconds=30)
+
+
+def test_worker_of_another_role_is_alive_while_its_backend_is_there(
+    engine: Engine, database_uri: str, clock: Clock
+) -> None:
+    submitted = submit(engine, front(1), max_attempts=2)
+    role = f"beat_{uuid4().hex}"
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE ROLE {role} LOGIN; GRANT SELECT ON workers TO {role}"))
+    beat = connect(database_uri.replace("postgres:@", f"{role}:@"))
+    try:
+        with session(database_uri) as connection:
+            register(connection, WORKER)
+            claim(engine, submitted, "s0", worker=WORKER)
+            assert leases.silent_sessions(beat) == set()
+            break_off(engine, connection)
+        assert {one.worker for one in leases.silent_sessions(beat)} == {WORKER}
+    finally:
+        beat.dispose()
+        with engine.connect() as connection:
+            connection.execute(text(f"DROP OWNED BY {role}; DROP ROLE {role}"))

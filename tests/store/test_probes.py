@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from sqlalchemy import update
+import pytest
+from sqlalchemy import select, update
 
-from state_manager.store import probes, satellite_types
+from state_manager.store import probes, queueing, satellite_types
 from state_manager.store.satellite_types import SatelliteType
 from state_manager.store.tables import satellites
-from tests.factories import chain, front, submit
+from tests.factories import chain, front, report_worker, submit
 from tests.store.attempts import claim
 from tests.store.rivals import rival_to
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from sqlalchemy import Engine
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MOMENT = timedelta(milliseconds=1)
 QUEUE = "satellites"
+DESERTED = "deserted"
+
+
+@pytest.fixture(autouse=True)
+def listening(engine: Engine) -> None:
+    """Let a worker listen to all queues but `DESERTED`."""
+    report_worker(engine, uuid4(), "a worker", [QUEUE, "idle", "q0", "q1", "q2"])
 
 
 def seconds(number: float) -> timedelta:
@@ -128,3 +139,50 @@ def test_of_two_reconcilers_at_once_one_sends_the_probe(engine: Engine) -> None:
             assert due(first, now) == [QUEUE]
             later = rival.waits(due, now + MOMENT)
         assert later.result() == []
+
+
+def test_probes_do_not_pile_up_in_a_queue_that_nobody_listens_to(engine: Engine) -> None:
+    known_queues(engine, DESERTED)
+    assert due(engine, NOON) == [DESERTED]
+    for minutes in (1, 10, 100):
+        assert due(engine, NOON + seconds(60 * minutes)) == []
+
+
+def test_queue_is_probed_again_once_a_worker_listens(engine: Engine) -> None:
+    known_queues(engine, DESERTED)
+    due(engine, NOON)
+    report_worker(engine, uuid4(), "another worker", [DESERTED])
+    assert due(engine, NOON + seconds(3)) == [DESERTED]
+
+
+def test_clock_that_jumps_back_stops_no_probes(engine: Engine) -> None:
+    known_queues(engine, QUEUE)
+    answered_at_noon(engine)
+    earlier = NOON - seconds(3600)
+    assert due(engine, earlier) == [QUEUE]
+    assert due(engine, earlier + MOMENT) == []
+
+
+def test_message_that_was_lost_before_the_clock_jumped_back_is_found(engine: Engine) -> None:
+    tomorrow = datetime.now(UTC) + seconds(86400)
+    submitted = submit(engine, front(1), now=tomorrow)
+    probes.due_probes(engine, tomorrow)
+    probes.answer_probe(engine, QUEUE)
+    ((queue, sent_at),) = probes.due_probes(engine)
+    assert [one.id for one in queueing.take_lost_messages(engine, queue, sent_at, 10)] == [submitted["s0"]]
+    assert queueing.take_lost_messages(engine, queue, sent_at, 10) == []
+
+
+def test_probe_that_is_answered_finds_what_is_lost_and_nothing_else(engine: Engine) -> None:
+    lost = submit(engine, front(1), now=NOON - seconds(60))
+    ((queue, sent_at),) = probes.due_probes(engine, NOON)
+    fresh = submit(engine, front(1), now=NOON + MOMENT)
+    assert [one.id for one in queueing.take_lost_messages(engine, queue, sent_at, 10)] == [lost["s0"]]
+    assert satellites_queued_at(engine, fresh["s0"]) == NOON + MOMENT
+
+
+def satellites_queued_at(engine: Engine, satellite_id: UUID) -> datetime | None:
+    with engine.connect() as connection:
+        query = select(satellites.c.queued_at).where(satellites.c.id == satellite_id)
+        queued_at: datetime | None = connection.execute(query).scalar_one()
+    return queued_at

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from sqlalchemy import text
 
 from state_manager.states import ExecutionStatus
-from state_manager.store import executions, leases, probes, queueing
-from tests.factories import Submitted, front, submit
-from tests.store.attempts import MANY, claim, complete, fail, failed_for_now, settle, statuses
+from state_manager.store import executions, leases, probes
+from tests.factories import Submitted, front, report_worker, submit
+from tests.store.attempts import MANY, claim, complete, fail, failed_for_now, fire_due, settle, statuses
 from tests.store.invariants import assert_sound
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def test_wait_that_is_over_before_the_dependency_has_ended_makes_nothing_ready(e
     settle(engine, failed_for_now(claim(engine, submitted, "cleanup")[0], 10))
     retry_what_it_waited_for(engine, submitted)
 
-    assert queueing.fire_due(engine, 10, now=LATER) == []
+    assert fire_due(engine, 10, now=LATER) == []
     assert_sound(engine, submitted.execution_id)
 
     assert complete(engine, submitted, "a").ready == (submitted["cleanup"],)
@@ -56,7 +57,7 @@ def test_dependency_that_ends_before_the_wait_is_over_makes_nothing_ready(engine
     assert complete(engine, submitted, "a").ready == ()
     assert_sound(engine, submitted.execution_id)
 
-    assert [one.id for one in queueing.fire_due(engine, 10, now=LATER)] == [submitted["cleanup"]]
+    assert [one.id for one in fire_due(engine, 10, now=LATER)] == [submitted["cleanup"]]
     finish(engine, submitted)
 
 
@@ -96,6 +97,7 @@ def test_retry_of_a_satellite_that_did_not_fail_puts_nothing_back(engine: Engine
 
 
 def test_queue_that_nobody_has_answered_for_a_day_is_probed_once_a_minute(engine: Engine) -> None:
+    report_worker(engine, uuid4(), "a worker", ["q"])
     with engine.connect() as connection:
         connection.execute(text("INSERT INTO probes VALUES ('q', clock_timestamp() - interval '2 min', 1500)"))
 

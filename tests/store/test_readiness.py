@@ -14,6 +14,7 @@ from tests.store.attempts import (
     completed,
     fail,
     failed_for_now,
+    fire_due,
     rows,
     settle,
     statuses,
@@ -73,18 +74,18 @@ def in_backoff_while_its_dependency_runs(engine: Engine) -> tuple[Submitted, tra
 def test_settle_that_waited_for_the_end_of_a_backoff_makes_it_ready(engine: Engine) -> None:
     submitted, outcome = in_backoff_while_its_dependency_runs(engine)
     with rival_to(engine) as (first, rival):
-        assert queueing.fire_due(first, 10, now=LATER) == []
+        assert fire_due(first, 10, now=LATER) == []
         later = rival.waits(settle, outcome)
     assert later.result().ready == (submitted["cleanup"],)
     assert_sound(engine, submitted.execution_id)
 
 
-def test_end_of_a_backoff_passes_over_what_a_settle_holds_and_finds_it_ready_later(engine: Engine) -> None:
+def test_end_of_a_backoff_that_waited_for_the_settle_makes_it_ready(engine: Engine) -> None:
     submitted, outcome = in_backoff_while_its_dependency_runs(engine)
     with rival_to(engine) as (first, rival):
         assert settle(first, outcome).ready == ()
-        assert rival.passes(queueing.fire_due, 10, now=LATER) == []
-    assert [one.id for one in queueing.fire_due(engine, 10, now=LATER)] == [submitted["cleanup"]]
+        later = rival.waits(fire_due, 10, now=LATER)
+    assert [one.id for one in later.result()] == [submitted["cleanup"]]
     assert_sound(engine, submitted.execution_id)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from state_manager.states import ExecutionStatus
 from state_manager.store import admission, executions, queueing, tables
 from tests.factories import chain, front, submit
-from tests.store.attempts import claim, complete, execution, failed_for_now, rows, settle
+from tests.store.attempts import claim, complete, execution, failed_for_now, fire_due, rows, settle
 from tests.store.invariants import assert_admission_is_right, assert_sound
 from tests.store.rivals import rival_to
 
@@ -47,10 +47,10 @@ def count_admission_as(engine: Engine, running: int) -> None:
 
 def test_satellite_becomes_ready_when_its_wait_is_over(engine: Engine) -> None:
     submitted = waiting(engine, 10)
-    assert queueing.fire_due(engine, 10, now=NOON + 9 * SECOND) == []
+    assert fire_due(engine, 10, now=NOON + 9 * SECOND) == []
     assert claim(engine, submitted, "s0", now=NOON + 11 * SECOND) == []
     assert_sound(engine, submitted.execution_id)
-    (due,) = queueing.fire_due(engine, 10, now=NOON + 10 * SECOND)
+    (due,) = fire_due(engine, 10, now=NOON + 10 * SECOND)
     assert (due.id, due.execution_id, due.queue, due.dispatches) == (
         submitted["s0"],
         submitted.execution_id,
@@ -64,16 +64,16 @@ def test_satellite_becomes_ready_when_its_wait_is_over(engine: Engine) -> None:
 
 def test_waits_are_fired_once_and_the_longest_due_first(engine: Engine) -> None:
     submitted = waiting(engine, 3, 1, 2, 60)
-    rounds = [queueing.fire_due(engine, 2, now=NOON + 10 * SECOND) for _ in range(3)]
+    rounds = [fire_due(engine, 2, now=NOON + 10 * SECOND) for _ in range(3)]
     assert [names(submitted, one) for one in rounds] == [{"s1", "s2"}, {"s0"}, set()]
 
 
 def test_of_two_that_fire_at_once_each_takes_what_the_other_does_not(engine: Engine) -> None:
     submitted = waiting(engine, 1, 2, 3)
     with rival_to(engine) as (first, rival):
-        earlier = queueing.fire_due(first, 2, now=NOON + 10 * SECOND)
-        later = rival.passes(queueing.fire_due, 10, now=NOON + 10 * SECOND)
-    assert (names(submitted, earlier), names(submitted, later)) == ({"s0", "s1"}, {"s2"})
+        earlier = fire_due(first, 2, now=NOON + 10 * SECOND)
+        later = rival.waits(fire_due, 10, now=NOON + 10 * SECOND)
+    assert (names(submitted, earlier), names(submitted, later.result())) == ({"s0", "s1"}, {"s2"})
     assert_sound(engine, submitted.execution_id)
 
 

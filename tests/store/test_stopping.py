@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid4
 
 from state_manager.states import ExecutionStatus
-from state_manager.store import events, executions, queueing, satellites
+from state_manager.store import events, executions, satellites
 from tests.factories import DIAMOND, chain, front, submit
 from tests.store.attempts import (
     claim,
@@ -20,6 +20,7 @@ from tests.store.attempts import (
     execution,
     fail,
     failed_for_now,
+    fire_due,
     rows,
     settle,
     statuses,
@@ -150,7 +151,7 @@ def test_stopping_ends_the_wait_for_another_attempt(engine: Engine) -> None:
     (attempt,) = claim(engine, submitted, "s0")
     settle(engine, failed_for_now(attempt, 10))
     cancel(engine, submitted)
-    assert queueing.fire_due(engine, limit=10, now=datetime.now(UTC) + timedelta(minutes=1)) == []
+    assert fire_due(engine, 10, now=datetime.now(UTC) + timedelta(minutes=1)) == []
     assert_sound(engine, submitted.execution_id)
 
 

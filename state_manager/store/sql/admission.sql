@@ -6,7 +6,7 @@ BEGIN
     WITH started AS (
         UPDATE executions SET status = 'running', seq = seq + 1, started_at = greatest(p_now, updated_at),
             updated_at = greatest(p_now, updated_at),
-            times_out_at = greatest(p_now, updated_at) + make_interval(secs => timeout_s)
+            times_out_at = greatest(p_now, updated_at) + make_interval(secs => least(timeout_s, 1e9))
         WHERE id = p_execution
         RETURNING id, seq, started_at
     )
@@ -16,32 +16,32 @@ END
 $$;
 
 -- admit: start the executions that have waited longest, as many as there is room for; answers their ids.
--- A row that a rival holds is passed over: two callers never wait for each other's executions.
+-- A row that a rival holds is passed over: two callers never wait for each other's executions. One that cannot be
+-- started is cancelled, and says why: its callers settle and stop other executions, which it must not keep from that.
 CREATE OR REPLACE FUNCTION admit(p_max_concurrent int, p_now timestamptz DEFAULT NULL) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
     v_room int;
-    v_ids uuid[];
     v_id uuid;
+    v_admitted uuid[] := '{}';
 BEGIN
     SELECT p_max_concurrent - running INTO v_room FROM admission FOR UPDATE;
-    IF v_room <= 0 THEN
-        RETURN '{}';
-    END IF;
-    SELECT array_agg(waiting.id) INTO v_ids FROM (
-        SELECT id FROM executions WHERE status = 'pending'
-        ORDER BY id LIMIT v_room FOR NO KEY UPDATE SKIP LOCKED
-    ) AS waiting;
-    IF v_ids IS NULL THEN
-        RETURN '{}';
-    END IF;
-    FOREACH v_id IN ARRAY v_ids LOOP
-        PERFORM start_execution(v_id, v_now);
-        PERFORM queue_if_ready(ARRAY(SELECT id FROM satellites WHERE execution_id = v_id AND unmet = 0), v_now);
+    WHILE v_room > 0 LOOP
+        SELECT id INTO v_id FROM executions WHERE status = 'pending'
+        ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+        EXIT WHEN NOT FOUND;
+        BEGIN
+            PERFORM start_execution(v_id, v_now);
+            PERFORM queue_if_ready(ARRAY(SELECT id FROM satellites WHERE execution_id = v_id AND unmet = 0), v_now);
+            v_admitted := v_admitted || v_id;
+            v_room := v_room - 1;
+        EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded THEN
+            PERFORM stop(v_id, 'cancelled', 'it could not be started: ' || SQLERRM, p_max_concurrent, v_now);
+        END;
     END LOOP;
-    UPDATE admission SET running = running + cardinality(v_ids);
-    RETURN v_ids;
+    UPDATE admission SET running = running + cardinality(v_admitted) WHERE v_admitted <> '{}';
+    RETURN v_admitted;
 END
 $$;
 

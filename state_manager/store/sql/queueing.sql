@@ -6,8 +6,8 @@ $$;
 
 -- queue_if_ready: queue those of these satellites that may start now, and answer them in the document's order.
 -- A transition changes its rows first, and calls this in a statement of its own, whose snapshot has whatever rivals
--- committed. Its caller holds these rows' locks, or their execution's: of two transitions that remove the last two
--- obstacles the later one sees what the other did.
+-- committed. Its caller holds their execution's lock: of two transitions that remove the last two obstacles the later
+-- one sees what the other did.
 CREATE OR REPLACE FUNCTION queue_if_ready(p_satellites uuid[], p_now timestamptz) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -27,31 +27,42 @@ BEGIN
 END
 $$;
 
--- fire_due: satellites whose wait before the next attempt is over become ready, and are to be sent; unless something
--- that they depend on was put back meanwhile, which they wait for again. It takes no execution's lock, so it never
--- waits: the rows' own locks, which it keeps, are what a settle of a dependency waits for.
-CREATE OR REPLACE FUNCTION fire_due(p_limit int, p_now timestamptz DEFAULT NULL)
+-- due: satellites whose wait for the next attempt is over, the earliest first, and none of the executions `p_without`.
+CREATE OR REPLACE FUNCTION due(p_limit int, p_without uuid[], p_now timestamptz DEFAULT NULL)
+RETURNS TABLE (execution_id uuid, id uuid)
+LANGUAGE sql STABLE
+SET enable_seqscan = off AS $$
+    SELECT s.execution_id, s.id FROM satellites s
+    WHERE s.not_before <= coalesce(p_now, clock_timestamp()) AND s.execution_id <> ALL (p_without)
+    ORDER BY s.not_before LIMIT p_limit
+$$;
+
+-- fire_due: of these satellites, all of one execution, those whose wait before the next attempt is over become ready,
+-- and are to be sent; unless something that they depend on was put back meanwhile, which they wait for again.
+CREATE OR REPLACE FUNCTION fire_due(p_satellites uuid[], p_now timestamptz DEFAULT NULL)
 RETURNS TABLE (id uuid, execution_id uuid, queue text, identifier text, dispatches int, alone boolean)
 LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
-    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_execution uuid;
+    v_now timestamptz;
     v_fired uuid[];
 BEGIN
-    WITH due AS (
-        SELECT s.id FROM satellites s WHERE s.not_before <= v_now
-        ORDER BY s.not_before LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
-    ), fired AS (
+    SELECT e.id INTO v_execution FROM executions e
+    WHERE e.id = (SELECT s.execution_id FROM satellites s WHERE s.id = p_satellites[1])
+    FOR NO KEY UPDATE;
+    v_now := coalesce(p_now, clock_timestamp());
+    WITH fired AS (
         UPDATE satellites s SET not_before = NULL, dispatches = s.dispatches + 1
-        FROM due WHERE s.id = due.id
+        WHERE s.id = ANY (p_satellites) AND s.execution_id = v_execution AND s.not_before <= v_now
         RETURNING s.id
     )
     SELECT coalesce(array_agg(f.id), '{}') INTO v_fired FROM fired f;
     v_fired := queue_if_ready(v_fired, v_now);
     RETURN QUERY
     SELECT s.id, s.execution_id, s.queue, s.identifier, s.dispatches, s.alone FROM satellites s
-    WHERE s.id = ANY (v_fired);
+    WHERE s.id = ANY (v_fired) ORDER BY s.ordinal;
 END
 $$;
 
@@ -65,7 +76,10 @@ SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 BEGIN
     RETURN QUERY
     WITH lost AS (
-        SELECT s.id FROM satellites s WHERE s.queue = p_queue AND s.queued_at < p_before
+        -- One that is queued in the future was so before the clock jumped back; `queue_later` means seconds.
+        SELECT s.id FROM satellites s
+        WHERE s.queue = p_queue
+          AND (s.queued_at < p_before OR s.queued_at > clock_timestamp() + interval '10 min')
         ORDER BY s.queued_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE satellites s SET queued_at = clock_timestamp(), dispatches = s.dispatches + 1

@@ -82,7 +82,7 @@ BEGIN
     UPDATE executions e
     SET status = 'running', error = NULL, failed = e.failed - v_failed, skipped = e.skipped - v_skipped,
         cancelled = e.cancelled - v_cancelled, seq = v_seq + 1 + cardinality(revived), updated_at = v_now,
-        finished_at = NULL, times_out_at = v_now + make_interval(secs => e.timeout_s)
+        finished_at = NULL, times_out_at = v_now + make_interval(secs => least(e.timeout_s, 1e9))
     WHERE e.id = p_execution;
     ready := queue_if_ready(revived, v_now);
     IF previous = 'failed' THEN

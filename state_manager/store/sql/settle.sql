@@ -58,7 +58,7 @@ BEGIN
             END,
             lease_expires_at = NULL,
             not_before = CASE WHEN o.again AND o.retry_after_s > 0 THEN
-                v_now + make_interval(secs => o.retry_after_s)
+                v_now + make_interval(secs => least(o.retry_after_s, 1e9))
             END,
             dispatches = s.dispatches + (o.again AND o.retry_after_s <= 0)::int
         FROM decided o
@@ -166,7 +166,7 @@ $$;
 -- decrement_unmet: lower `unmet` behind satellites that ended, whatever the dependents' own status: it always equals
 -- the number of dependencies not yet satisfied, and is never recounted. Queues and answers those that became ready: in
 -- the same update, which costs less than `queue_if_ready` after it where a thousand wait for one, and by the row that
--- is updated, never by the snapshot: a wait may have ended since (`fire_due` takes no execution's lock).
+-- is updated.
 -- With `p_budget` its worker goes on with some of them, `claimed` in the same update: those on its own queues,
 -- in the order of the document; the first, whatever it is, and behind it what it knows to be short, until its time is
 -- full. `p_budget` has the claim's `token`, `worker`, `name` and `lease_s`; `time_ms`, the longest time of them all;
@@ -196,7 +196,6 @@ BEGIN
         WHERE e.id = ANY (p_completed || p_lost)
         GROUP BY behind.id
     ), lowering AS (
-        -- What is ready by this snapshot is so in its row too: only under the execution's lock could that change.
         SELECT d.id, d.ordinal, d.identifier, by, bytes, d.input_bytes + bytes AS input_bytes,
                is_ready(d.status, d.unmet - by::int, d.not_before) AND d.queue = ANY (v_queues) AND NOT d.alone
                AS claimable

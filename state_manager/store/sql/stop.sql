@@ -1,8 +1,10 @@
 -- stop: end an execution from outside, as `cancelled` or, past its time, as `failed` with an error. What has not
 -- started and what runs is cancelled with it; the workers that run it are woken, and refused what they report later.
+-- With `p_if_late` only where its time is over by now: a retry may have given it more since its caller looked.
 -- Answers the previous status (null: no such execution), whether this call ended it, and who was let in for it.
 CREATE OR REPLACE FUNCTION stop(
     p_execution uuid, p_status execution_status, p_error text, p_max_concurrent int, p_now timestamptz DEFAULT NULL,
+    p_if_late boolean DEFAULT false,
     OUT previous execution_status, OUT stopped boolean, OUT admitted uuid[]
 )
 LANGUAGE plpgsql
@@ -10,16 +12,18 @@ SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz;
+    v_times_out_at timestamptz;
     v_seq bigint;
     v_ended uuid[];
 BEGIN
     admitted := '{}';
-    SELECT e.status, e.seq INTO previous, v_seq FROM executions e WHERE e.id = p_execution FOR NO KEY UPDATE;
-    stopped := coalesce(previous IN ('pending', 'running'), false);
+    SELECT e.status, e.seq, e.times_out_at INTO previous, v_seq, v_times_out_at
+    FROM executions e WHERE e.id = p_execution FOR NO KEY UPDATE;
+    v_now := coalesce(p_now, clock_timestamp());
+    stopped := coalesce(previous IN ('pending', 'running') AND (NOT p_if_late OR v_times_out_at <= v_now), false);
     IF NOT stopped THEN
         RETURN;
     END IF;
-    v_now := coalesce(p_now, clock_timestamp());
 
     WITH ended AS (
         UPDATE satellites s
