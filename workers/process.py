@@ -18,7 +18,7 @@ from state_manager.maintenance.step import services
 from state_manager.notifications import Notifier
 from state_manager.redis import connect_redis
 from state_manager.store.engine import connect
-from state_manager.store.outages import is_outage
+from state_manager.store.outages import DATABASE_ERRORS, describe, is_outage
 from state_manager.store.transitions import warm_up
 from workers import outcomes
 from workers.attempt.held_attempts import HeldAttempts
@@ -89,6 +89,8 @@ class Process:
         try:
             if attempt.run is not None and attempt.run.reason is Reason.STOPPING:
                 self.dispatcher.send_ready(outcomes.release(self.engine, [attempt]), apart=True)
+        except DATABASE_ERRORS as error:
+            _log.error("attempt of %s is not released: %s", attempt.id, describe(error))
         finally:
             if self.is_child:
                 _log.error("satellite %s did not end when it was interrupted: its process is killed", attempt.id)

@@ -90,7 +90,7 @@ def test_stop_of_a_worker_hands_back_what_it_interrupts(
         stop(worker)
         worker.wait(10)
         assert system.statuses(execution_id) == {"waits": "pending", "after": "pending"}
-        assert kinds(system, execution_id, "waits") == ["started", "released"]
+        assert kinds(system, execution_id, "waits") == ["started", "released"], worker.output
 
         (tmp_path / "file").touch()
         with system.start_worker():
@@ -119,7 +119,7 @@ def test_satellite_that_does_not_end_is_handed_back_before_its_child_is_killed(s
     with running(system, worker, tmp_path / "file", ignores_interruptions=True) as execution_id:
         cold(worker)
         worker.wait(10)
-        assert kinds(system, execution_id, "waits") == ["started", "released"]
+        assert kinds(system, execution_id, "waits") == ["started", "released"], worker.output
         (tmp_path / "file").touch()
         with system.start_worker():
             assert system.wait(execution_id, within_s=10)["status"] == "completed"
@@ -133,7 +133,7 @@ def test_child_that_is_killed_during_a_stop_is_charged_nothing(system: System, t
         until(lambda: "Warm shutdown" in worker.output)
         child.kill()
         worker.wait(20)
-        assert kinds(system, execution_id, "waits") == ["started", "released"]
+        assert kinds(system, execution_id, "waits") == ["started", "released"], worker.output
 
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])
@@ -142,7 +142,7 @@ def test_other_pools_hand_back_too(system: System, tmp_path: Path, pool: str) ->
     with running(system, worker, tmp_path / "file") as execution_id:
         cold(worker)
         worker.wait(10)
-        assert kinds(system, execution_id, "waits") == ["started", "released"]
+        assert kinds(system, execution_id, "waits") == ["started", "released"], worker.output
 
 
 def test_warm_stop_waits_for_what_runs(system: System, tmp_path: Path) -> None:

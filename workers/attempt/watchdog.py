@@ -64,16 +64,16 @@ class Watchdog:
         if self._thread is None:
             self._start()
         with interruptible() as run:
-            if held is None or held.taken_away:
-                run.interrupt(Reason.TAKEN_AWAY)
-            if self.stopping:
-                run.interrupt(Reason.STOPPING)
             if held is not None:
-                held.run = run
+                held.run = run  # first: whoever takes it away or stops this process after the next lines sees it
                 if timeout_s is not None:
                     held.deadline = time.monotonic() + timeout_s
                     if held.deadline < self._waits_until:
                         self._wake()
+            if held is None or held.taken_away:
+                run.interrupt(Reason.TAKEN_AWAY)
+            if self.stopping:
+                run.interrupt(Reason.STOPPING)
             try:
                 with self._exit_when_overdue(timeout_s), run.exposed():
                     yield run
