@@ -82,6 +82,10 @@ class Hub:
                 if not feed.watchers:
                     del self._feeds[execution_id]
 
+    def watched(self) -> Collection[UUID]:
+        """List the executions that are watched."""
+        return tuple(self._feeds)
+
     def _wake(self) -> None:
         self._condition.notify()
         if self._thread is None:

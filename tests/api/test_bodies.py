@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import socket
-from contextlib import contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
-from werkzeug.serving import make_server
 
 from api import request_body, unread_bodies
+from tests.live.serving import listening
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from flask.testing import FlaskClient
 
 
@@ -39,24 +36,10 @@ def send_for_ever(client: socket.socket, data: bytes) -> None:
             return
 
 
-@contextmanager
-def served(client: FlaskClient) -> Iterator[int]:
-    """Serve an application on a port, as gunicorn's threads would."""
-    server = make_server("127.0.0.1", 0, client.application, threaded=True)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def test_body_that_drips_in_is_given_up(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_body, "WITHIN_S", 0.3)
     monkeypatch.setattr(request_body, "LOOK_INTERVAL_S", 0.05)
-    with served(client) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
+    with listening(client.application) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
         slow.sendall(
             b"POST /executions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
         )

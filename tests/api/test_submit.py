@@ -68,8 +68,17 @@ def test_an_idempotency_key_with_another_document_conflicts(client: FlaskClient)
     assert client.post("/executions", json=cluster(), headers=key).status_code == 201
     response = client.post("/executions", json=cluster(title="other"), headers=key)
     assert response.status_code == 409
-    other_project = cluster() | {"identifier": "elsewhere/name"}
-    assert client.post("/executions", json=other_project, headers=key).status_code == 201
+
+
+def test_an_idempotency_key_belongs_to_its_project(client: FlaskClient) -> None:
+    key = {"Idempotency-Key": "k"}
+    documents = [cluster() | {"identifier": f"{project}/name"} for project in ("one", "two")]
+    first = [client.post("/executions", json=one, headers=key) for one in documents]
+    again = [client.post("/executions", json=one, headers=key) for one in documents]
+    assert [one.status_code for one in (*first, *again)] == [201, 201, 200, 200]
+    ids = [one.get_json()["execution_id"] for one in first]
+    assert ids[0] != ids[1]
+    assert [one.get_json()["execution_id"] for one in again] == ids
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "a\tb"])

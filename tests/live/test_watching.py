@@ -163,7 +163,7 @@ def test_retry_is_seen_by_whoever_comes_right_after_it(system: System, tmp_path:
     assert (watch.events or [watch.snapshot["execution"]])[-1]["status"] == "completed"
 
 
-def test_progress_arrives_throttled_and_is_written_nowhere(system: System, tmp_path: Path) -> None:
+def test_progress_arrives_and_is_written_nowhere(system: System, tmp_path: Path) -> None:
     config = {"begins": str(tmp_path / "begin"), "ends": str(tmp_path / "end")}
     execution_id = system.submit({"name": "steps", "uses": "satellite/test/step", "config": config})
     with watching(system, f"/ws/executions/{execution_id}") as watch:
@@ -176,7 +176,6 @@ def test_progress_arrives_throttled_and_is_written_nowhere(system: System, tmp_p
     last = watch.progress[-1]
     assert (last["name"], last["message"], last["attempt"]) == ("steps", "step 1000 of 1000", 1)
     assert last["execution_id"] == execution_id
-    assert len(watch.progress) < 100
     with system.engine.connect() as connection:
         query = select(func.count()).where(events.c.execution_id == execution_id)
         assert connection.execute(query).scalar_one() == 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -14,9 +14,15 @@ if TYPE_CHECKING:
 
     from websockets.sync.client import ClientConnection
 
-    from tests.system import System
-
 WITHIN_S = 20.0
+
+
+class Listening(Protocol):
+    """An API on a port: a whole system's, or one that is served by the test itself."""
+
+    @property
+    def port(self) -> int:
+        """Its port."""
 
 
 class Watch:
@@ -68,16 +74,16 @@ class Watch:
 
 
 @contextmanager
-def watching(system: System, path: str, port: int | None = None) -> Iterator[Watch]:
-    """Watch a path of this system's API; the snapshot is there at the beginning unless the path has `since`."""
-    with connect(f"ws://127.0.0.1:{port or system.port}{path}", max_size=None) as connection:
+def watching(api: Listening, path: str, port: int | None = None) -> Iterator[Watch]:
+    """Watch a path of this API; the snapshot is there at the beginning unless the path has `since`."""
+    with connect(f"ws://127.0.0.1:{port or api.port}{path}", max_size=None) as connection:
         watch = Watch(connection)
         if "since" not in path:
             watch.next()
         yield watch
 
 
-def watched(system: System, path: str) -> Watch:
+def watched(api: Listening, path: str) -> Watch:
     """Watch to the end."""
-    with watching(system, path) as watch:
+    with watching(api, path) as watch:
         return watch if watch.closed else watch.to_the_end()
