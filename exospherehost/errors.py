@@ -49,7 +49,7 @@ class LogicError(SatelliteError):
 
 
 def kind_of(error: BaseException) -> str:
-    """Return the kind of any exception that a satellite raised, after the table of the design, section 8."""
+    """Return the kind of any exception that a satellite raised: an error's own, else by the exception's class."""
     if isinstance(error, SatelliteError):
         return error.kind
     for kind, classes in (

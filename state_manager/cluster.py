@@ -9,7 +9,7 @@ from typing import Any
 from state_manager.states import FailurePolicy, RunWhen
 
 SLAS = {"6h": timedelta(hours=6), "12h": timedelta(hours=12), "24h": timedelta(hours=24)}
-"""The service levels of the spec, as time from submission to deadline."""
+"""Service levels, as time from submission to deadline."""
 
 
 @dataclass(frozen=True, slots=True)

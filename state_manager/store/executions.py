@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, RowMapping
 
 RESULTS_IN_FULL_BYTES = 1024 * 1024
-"""Outputs come with an execution up to this sum (design, section 8); past it each satellite has its own."""
+"""Largest sum of the outputs that are returned with an execution; above it, read them from the satellites."""
 
 _SUBMIT = text("SELECT * FROM submit(CAST(:execution AS json), CAST(:satellites AS json), :max_concurrent, :now)")
 _STOP = text("SELECT * FROM stop(:id, CAST(:status AS execution_status), :error, :max_concurrent, :now, :if_late)")

@@ -1,4 +1,4 @@
-"""The tables of states and moves are complete and say what the design says."""
+"""The tables of states and moves are complete and consistent."""
 
 from __future__ import annotations
 
