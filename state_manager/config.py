@@ -63,6 +63,13 @@ class Settings:
         uri("postgresql", aliases=("postgresql+psycopg", "postgres")),
         "PostgreSQL; unset, `run.py` starts one of its own",
     )
+    database_direct_uri: str | None = setting(
+        "DATABASE_DIRECT_URI",
+        "storage.database.direct_uri",
+        None,
+        uri("postgresql", aliases=("postgresql+psycopg", "postgres")),
+        "the same PostgreSQL without the pooler that `DATABASE_URI` leads to, so that a lost worker is noticed at once",
+    )
     redis_uri: str | None = setting(
         "REDIS_URI",
         "storage.redis.uri",

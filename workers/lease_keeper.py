@@ -15,7 +15,7 @@ import psycopg
 import tenacity
 
 from state_manager.config import settings
-from state_manager.store.engine import LIVELINESS
+from state_manager.store.engine import KEEPALIVE, is_pooled
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -29,6 +29,9 @@ REGISTER_WITHIN_S = 2.0
 
 RENEW_AT_LEAST_EVERY_S = 5.0
 """Longest interval between two signs of life of a process, whatever its lease."""
+
+RENEW_WITHOUT_NOTICES_EVERY_S = 1.0
+"""The same behind a pooler: there the renewal alone tells that an execution was cancelled."""
 
 _log = logging.getLogger(__name__)
 _REGISTER = "SELECT register_worker(%s, %s, %s, %s, %s, %s)"
@@ -51,6 +54,7 @@ class LeaseKeeper:
 
     It renews by satellite and token: a claim whose answer was lost, which nobody holds, runs out. It listens for
     executions that are stopped, and learns with each renewal what was taken away, which it tells the watchdog.
+    Behind a pooler, where a session is nobody's, others see the renewals alone (`DATABASE_DIRECT_URI` avoids that).
     """
 
     def __init__(self, identity: Identity, held: HeldAttempts, watchdog: Watchdog) -> None:
@@ -125,11 +129,19 @@ class LeaseKeeper:
         self._stopping.wait(seconds)
 
     def _open_session(self) -> psycopg.Connection:
-        uri = (settings().database_uri or "").replace("+psycopg", "")
+        uri = settings().database_direct_uri or settings().database_uri or ""
         connection = psycopg.connect(
-            uri, autocommit=True, connect_timeout=2, application_name="exosphere lease", **LIVELINESS
+            uri.replace("+psycopg", ""),
+            autocommit=True,
+            connect_timeout=2,
+            application_name="exosphere lease",
+            **KEEPALIVE,
         )
-        connection.execute("LISTEN interrupt")
+        if is_pooled(connection):
+            connection.prepare_threshold = None
+            self._renew_every_s = min(self._renew_every_s, RENEW_WITHOUT_NOTICES_EVERY_S)
+        else:
+            connection.execute("LISTEN interrupt")
         self._register(connection)
         self._registered.set()
         return connection

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SOCKET_TIMEOUT_S = 5
 
-LIVELINESS: dict[str, Any] = {
+KEEPALIVE: dict[str, Any] = {
     "keepalives_idle": SOCKET_TIMEOUT_S,
     "keepalives_interval": SOCKET_TIMEOUT_S,
     "keepalives_count": 3,
@@ -35,8 +35,9 @@ def connect(database_uri: str, *, pool_size: int = 10) -> Engine:
         hide_parameters=True,  # an error's text goes to the log, and the parameters are clients' documents
         pool_size=pool_size,
         max_overflow=0,
-        connect_args={"connect_timeout": SOCKET_TIMEOUT_S, "application_name": "exosphere", **LIVELINESS},
+        connect_args={"connect_timeout": SOCKET_TIMEOUT_S, "application_name": "exosphere", **KEEPALIVE},
     )
+    event.listen(engine, "connect", _adapt_to_a_pooler)
     event.listen(engine, "checkout", _refuse_a_dead_connection)
     return engine
 
@@ -58,10 +59,27 @@ def call(engine: Engine, query: LiteralString, parameters: Mapping[str, Any]) ->
     return row
 
 
+def is_pooled(connection: psycopg.Connection[Any]) -> bool:
+    """Tell whether a pooler such as PgBouncer is between: the backend is not the one that the driver was told of.
+
+    Then each transaction may meet another backend, so nothing can be kept in a session: no prepared statement, no
+    LISTEN. The connection must be idle or autocommitting.
+    """
+    (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (None,)
+    connection.rollback()
+    return bool(pid != connection.info.backend_pid)
+
+
 def ping(engine: Engine) -> None:
     """Raise unless the database answers."""
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
+
+
+def _adapt_to_a_pooler(connection: psycopg.Connection[Any], *_: object) -> None:
+    """Prepare no statements behind a pooler. Elsewhere they save 0.03 ms of each call to the SQL functions."""
+    if is_pooled(connection):
+        connection.prepare_threshold = None
 
 
 def _refuse_a_dead_connection(connection: psycopg.Connection, *_: object) -> None:
