@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T | Literal[False] | None], *, within_s: float = 30, what: str = "") -> T:
+def until(condition: Callable[[], T | Literal[False] | None], *, within_s: float = 60, what: str = "") -> T:
     """Return the first truthy value of the condition; fail the test when none comes in time."""
     deadline = time.monotonic() + within_s
     while not (value := condition()):
@@ -22,6 +22,6 @@ def until(condition: Callable[[], T | Literal[False] | None], *, within_s: float
     return value
 
 
-def last(seconds: float) -> None:
-    """Let a fault last, or a load be spread over time: nothing is waited for."""
+def sleep(seconds: float) -> None:
+    """Sleep for as long as a fault lasts, or between the requests of a load; never to wait for something to happen."""
     time.sleep(seconds)

@@ -14,7 +14,7 @@ import psutil
 
 from tests.chaos.load import flush, terminate_sessions
 from tests.chaos.proxy import Faults, Proxy
-from tests.waiting import last, until
+from tests.waiting import sleep, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,7 @@ class Nemesis:
             print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
             self._faults[name]()
             self.fired[name] += 1
-            last(self._chance.uniform(*PAUSE_S))
+            sleep(self._chance.uniform(*PAUSE_S))
             self._parts.mend()
         self._parts.mend()
 
@@ -122,7 +122,7 @@ class Nemesis:
         group = self._parts.choose(self._chance, "worker").pid
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGSTOP)
-            last(self._chance.uniform(3, 5))
+            sleep(self._chance.uniform(3, 5))
             os.killpg(group, signal.SIGCONT)
 
     def _kill_everything(self) -> None:
@@ -134,12 +134,12 @@ class Nemesis:
 
     def _away(self, end: Callable[[], None], start: Callable[[], None]) -> None:
         end()
-        last(self._chance.uniform(0, 1))
+        sleep(self._chance.uniform(0, 1))
         start()
 
     def _pause(self, paused: contextlib.AbstractContextManager[None]) -> None:
         with paused:
-            last(self._chance.uniform(0.5, 2))
+            sleep(self._chance.uniform(0.5, 2))
 
     def _terminate_sessions(self) -> None:
         def terminate() -> bool:
@@ -152,20 +152,20 @@ class Nemesis:
     def _delay(self) -> None:
         for proxy in (self._database, self._broker):
             proxy.switch(Faults(there_s=0.01, back_s=0.01))
-        last(2)
+        sleep(2)
         for proxy in (self._database, self._broker):
             proxy.heal()
 
     def _cut(self, proxy: Proxy) -> None:
         before = proxy.counts["cut"]
         proxy.switch(Faults(cut_after=self._chance.randint(1, 2000), cuts=self._chance.randint(1, 5)))
-        last(1)
+        sleep(1)
         proxy.heal()
         if proxy.counts["cut"] == before:
             proxy.reset()
 
     def _swallow(self, proxy: Proxy) -> None:
         proxy.switch(Faults(black_hole=True))
-        last(self._chance.uniform(0.5, 2))
+        sleep(self._chance.uniform(0.5, 2))
         proxy.reset()
         proxy.heal()

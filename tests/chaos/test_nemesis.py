@@ -17,7 +17,7 @@ from tests.chaos.load import assert_nothing_is_lost, chain, execution_ids, fan, 
 from tests.chaos.nemesis import Nemesis, Parts
 from tests.chaos.proxy import Proxy
 from tests.chaos.servers import Site, fresh_site
-from tests.waiting import last, until
+from tests.waiting import sleep, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,7 +104,7 @@ class Client:
             status, answer = self._site.call(method, path, body, headers)
         except (OSError, ValueError) as error:  # nobody listens, or who answered died
             self.answers[type(error).__name__] += 1
-            last(0.1)
+            sleep(0.1)
             return None, None
         self.answers[status] += 1
         return status, answer
@@ -128,7 +128,7 @@ def _run_under(nemesis: Nemesis, client: Client, kinds: list[str]) -> None:
     started = time.monotonic()
 
     def run(number: int) -> None:
-        last(max(started + RAGE_S * number / len(kinds) - time.monotonic(), 0))
+        sleep(max(started + RAGE_S * number / len(kinds) - time.monotonic(), 0))
         client.run(number, kinds[number])
 
     with ThreadPoolExecutor(CLIENTS) as clients:

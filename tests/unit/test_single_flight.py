@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 
 from api.live.single_flight import KEPT, SingleFlightCache
-from tests.waiting import last, until
+from tests.waiting import sleep, until
 
 
 def test_those_who_ask_together_get_the_same() -> None:
@@ -35,7 +35,7 @@ def test_who_waited_longer_than_it_stays_fresh_takes_it_all_the_same() -> None:
     def make() -> object:
         begun.set()
         assert go_on.wait(10)
-        last(0.5)
+        sleep(0.5)
         return object()
 
     with ThreadPoolExecutor(8) as clients:
