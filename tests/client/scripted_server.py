@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from exospherehost.state_manager import Update
 
 EXECUTION = "01a20bfb-3d4a-7246-ad8f-ae0a2db260b4"
-TIMEOUT_S = 60.0
+TIMEOUT_S = 30.0
 CUT = 0
 """In place of a close code: the connection breaks in the middle of a frame."""
 HELD = -1
@@ -34,12 +34,14 @@ HELD = -1
 class ScriptedServer:
     """Serves `connections` in turn: messages, then a close code, `CUT` or `HELD`; or an HTTP status in their place.
 
-    Later connections repeat the last one. Requests are answered with `final`, and each of `statuses`, then 200.
-    `asked` holds the path and query of each connection; `closed_by_client` is set once a held one was closed.
+    Later connections repeat the last one. Requests are answered with each of `earlier`, then always with `final`,
+    and with each of `statuses`, then 200. `asked` holds the path and query of each connection, `headers` those of
+    all requests; `closed_by_client` is set once a held connection was closed.
     """
 
     connections: list[tuple[list[dict[str, Any]], int] | int] = field(default_factory=list)
     final: Any = field(default_factory=lambda: execution("completed", completed=2))
+    earlier: list[Any] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     headers: list[Headers] = field(default_factory=list)
@@ -59,15 +61,16 @@ class ScriptedServer:
     async def serve(self) -> AsyncIterator[str]:
         """Serve the script, and yield the URI."""
         async with websockets_serve(
-            self._handle, "127.0.0.1", 0, process_request=self._respond_to_http, close_timeout=1
+            self._handle, "127.0.0.1", 0, process_request=self._respond, close_timeout=1
         ) as server:
             yield f"http://127.0.0.1:{port_of(server)}"
 
-    def _respond_to_http(self, _: ServerConnection, request: Request) -> Response | None:
-        if not request.path.startswith("/ws/"):
-            return respond(self.statuses.pop(0) if self.statuses else HTTPStatus.OK, self.final)
-        self.asked.append(request.path)
+    def _respond(self, _: ServerConnection, request: Request) -> Response | None:
         self.headers.append(request.headers)
+        if not request.path.startswith("/ws/"):
+            status = self.statuses.pop(0) if self.statuses else HTTPStatus.OK
+            return respond(status, self.earlier.pop(0) if self.earlier else self.final)
+        self.asked.append(request.path)
         turn = self._turn()
         return respond(turn, {}) if isinstance(turn, int) else None
 

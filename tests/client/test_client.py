@@ -218,7 +218,13 @@ def test_logs_are_read_page_by_page(uri: str, monkeypatch: pytest.MonkeyPatch) -
         )
         return [line.message for line in await client.logs(execution.satellite("t").satellite_id)]
 
-    assert with_client(use)[-2:] == ["a library's line", "a printed line"]
+    assert with_client(use) == [
+        "a debug line",
+        "an info line about 3 things",
+        "a warning with a NUL \\x00 in it",
+        "a library's line",
+        "a printed line",
+    ]
 
 
 def test_failed_execution_is_retried_and_a_running_one_cancelled(uri: str, tmp_path: Path) -> None:

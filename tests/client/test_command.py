@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.processes import free_port
+from tests.processes import Process, free_port
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -250,16 +250,11 @@ def id_of_running(complaint: str) -> str:
 
 
 def test_interrupting_a_watch_leaves_the_execution_running(tmp_path: Path, system: System) -> None:
-    with subprocess.Popen(
-        [EXOSPHERE, "submit", held(tmp_path), "--watch"], stdout=-1, stderr=-1, text=True
-    ) as watching:
-        assert watching.stdout is not None
-        while "w  started" not in watching.stdout.readline():
-            pass
-        watching.send_signal(signal.SIGINT)
-        _, complaint = watching.communicate(timeout=30)
-    assert watching.returncode == 130
-    execution_id = id_of_running(complaint)
+    with Process([EXOSPHERE, "submit", held(tmp_path), "--watch"], {}) as watching:
+        until(lambda: "w  started" in watching.output, what="the watch shows that the satellite has started")
+        watching.send(signal.SIGINT)
+        assert watching.wait() == 130
+        execution_id = id_of_running(watching.output)
     assert system.execution(execution_id)["status"] == "running"
     assert exosphere("cancel", execution_id) == f"{execution_id}  cancelled\n"
     exosphere("watch", execution_id, code=1)

@@ -64,10 +64,10 @@ def test_events_that_share_a_message_come_one_by_one() -> None:
 @pytest.mark.parametrize("code", [CUT, 1000, 1001, 1011, 1013])
 @pytest.mark.parametrize("at", range(len(STORY)))
 def test_broken_connection_is_resumed_where_it_broke(code: int, at: int) -> None:
-    script = ScriptedServer([([snapshot(), *STORY[:at]], code), (STORY[at:], 1000)])
+    server = ScriptedServer([([snapshot(), *STORY[:at]], code), (STORY[at:], 1000)])
 
-    assert seqs(asyncio.run(script.updates())) == WHOLE
-    assert script.asked == [f"/ws/executions/{EXECUTION}", f"/ws/executions/{EXECUTION}?since={2 + at}"]
+    assert seqs(asyncio.run(server.updates())) == WHOLE
+    assert server.asked == [f"/ws/executions/{EXECUTION}", f"/ws/executions/{EXECUTION}?since={2 + at}"]
 
 
 def test_what_is_sent_twice_is_given_once() -> None:
@@ -76,15 +76,24 @@ def test_what_is_sent_twice_is_given_once() -> None:
     assert seqs(asyncio.run(ScriptedServer([(doubled, 1000)]).updates())) == WHOLE
 
 
-def test_gap_is_closed_by_a_connection_from_before_it() -> None:
-    script = ScriptedServer([([snapshot(), STORY[0], events(*STORY[2:])], 1000), (STORY[1:], 1000)])
+def test_skipped_event_is_fetched_over_a_new_connection() -> None:
+    # The first connection stays open: only noticing the gap makes the client leave it.
+    server = ScriptedServer([([snapshot(), STORY[0], events(*STORY[2:])], HELD), (STORY[1:], 1000)])
 
-    assert seqs(asyncio.run(script.updates())) == WHOLE
-    assert script.asked[1:] == [f"/ws/executions/{EXECUTION}?since=3"]
+    assert seqs(asyncio.run(server.updates())) == WHOLE
+    assert server.asked[1:] == [f"/ws/executions/{EXECUTION}?since=3"]
+    assert server.closed_by_client.is_set()
+
+
+def test_event_before_any_snapshot_is_a_gap() -> None:
+    server = ScriptedServer([([STORY[0]], HELD), ([snapshot(), *STORY], 1000)])
+
+    assert seqs(asyncio.run(server.updates())) == WHOLE
+    assert server.asked == [f"/ws/executions/{EXECUTION}"] * 2
 
 
 def test_server_that_is_away_for_a_while_is_waited_for() -> None:
-    script = ScriptedServer(
+    server = ScriptedServer(
         [
             ([snapshot(), STORY[0]], CUT),
             HTTPStatus.SERVICE_UNAVAILABLE,
@@ -94,20 +103,20 @@ def test_server_that_is_away_for_a_while_is_waited_for() -> None:
         ]
     )
 
-    assert seqs(asyncio.run(script.updates())) == WHOLE
-    assert len(script.asked) == 5
+    assert seqs(asyncio.run(server.updates())) == WHOLE
+    assert len(server.asked) == 5
 
 
 def test_retrying_ends_when_connections_bring_nothing_for_too_long() -> None:
-    script = ScriptedServer([([snapshot()], CUT), ([], 1011)])
+    server = ScriptedServer([([snapshot()], CUT), ([], 1011)])
 
     with pytest.raises(Unavailable, match="1011"):
-        asyncio.run(script.updates(retry_for_s=0.5))
-    assert len(script.asked) > 2
+        asyncio.run(server.updates(retry_for_s=0.5))
+    assert len(server.asked) > 2
 
 
 class Late(ScriptedServer):
-    """Leaves each connection alone for longer than clients retry, then follows the script."""
+    """Leaves each connection alone for longer than clients retry, then follows the server."""
 
     async def _handle(self, connection: ServerConnection) -> None:
         connection.transport.pause_reading()
@@ -123,22 +132,22 @@ def test_connections_that_are_lost_before_they_brought_anything_are_failed_ones(
 
 def test_pong_that_comes_late_behind_much_else_costs_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exospherehost.state_manager.watch.PING_INTERVAL_S", 0.1)
-    script = Late([([snapshot(), *STORY], 1000)])
+    server = Late([([snapshot(), *STORY], 1000)])
 
-    assert seqs(asyncio.run(script.updates())) == WHOLE
-    assert len(script.asked) == 1
+    assert seqs(asyncio.run(server.updates())) == WHOLE
+    assert len(server.asked) == 1
 
 
 def test_id_is_quoted() -> None:
-    async def watch(script: ScriptedServer) -> None:
-        async with script.serve() as uri, StateManagerClient(uri) as client:
+    async def watch(server: ScriptedServer) -> None:
+        async with server.serve() as uri, StateManagerClient(uri) as client:
             async for _ in client.watch_execution("a b/c?d"):
                 pass
 
-    script = ScriptedServer([HTTPStatus.NOT_FOUND])
+    server = ScriptedServer([HTTPStatus.NOT_FOUND])
     with pytest.raises(NotFound):
-        asyncio.run(watch(script))
-    assert script.asked == ["/ws/executions/a%20b%2Fc%3Fd"]
+        asyncio.run(watch(server))
+    assert server.asked == ["/ws/executions/a%20b%2Fc%3Fd"]
 
 
 def test_retrying_ends_where_nobody_listens() -> None:
@@ -165,11 +174,11 @@ def test_retrying_ends_where_nobody_listens() -> None:
     ],
 )
 def test_refusal_is_raised_at_once(turn: Any, error: type[StateManagerError]) -> None:
-    script = ScriptedServer([turn])
+    server = ScriptedServer([turn])
 
     with pytest.raises(error):
-        asyncio.run(script.updates())
-    assert len(script.asked) == 1
+        asyncio.run(server.updates())
+    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
@@ -183,16 +192,16 @@ def test_finished_execution_is_one_final_update(status: str) -> None:
 
 def test_snapshot_from_before_a_retry_is_not_the_end() -> None:
     now = execution("running", seq=9)
-    script = ScriptedServer(
+    server = ScriptedServer(
         [([snapshot(7, "failed")], 1000), ([event(10, None, "failed", "failed", 100)], 1000)], final=now
     )
 
-    updates = asyncio.run(script.updates())
+    updates = asyncio.run(server.updates())
 
     assert [(update.kind, update.seq, update.status) for update in updates] == [
         ("snapshot", 9, "running"), ("failed", 10, "failed"),
     ]  # fmt: skip
-    assert script.asked[1:] == [f"/ws/executions/{EXECUTION}?since=9"]
+    assert server.asked[1:] == [f"/ws/executions/{EXECUTION}?since=9"]
 
 
 def test_progress_of_a_satellite_comes_between_the_events() -> None:
@@ -237,32 +246,53 @@ def test_messages_of_a_later_server_are_passed_over() -> None:
     assert seqs(asyncio.run(ScriptedServer([(messages, 1000)]).updates())) == WHOLE
 
 
-def test_key_is_sent_with_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_is_sent_with_every_connection_and_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXOSPHERE_API_KEY", "from the environment")
     for options, key in (({}, "from the environment"), ({"api_key": "given"}, "given")):
-        script = ScriptedServer([([snapshot()], 1013), (STORY, 1000)])
-        asyncio.run(script.updates(**options))
-        assert [headers["Authorization"] for headers in script.headers] == [f"Bearer {key}"] * 2
+        server = ScriptedServer([([snapshot()], 1013), (STORY, 1000)])
+        asyncio.run(server.updates(**options))
+        assert [headers["Authorization"] for headers in server.headers] == [
+            f"Bearer {key}"
+        ] * 3  # two connections, and the final read
 
 
 def test_leaving_early_closes_the_connection() -> None:
     async def watch() -> None:
-        script = ScriptedServer([([snapshot(), *STORY], HELD)])
-        async with script.serve() as uri, StateManagerClient(uri) as client:
+        server = ScriptedServer([([snapshot(), *STORY], HELD)])
+        async with server.serve() as uri, StateManagerClient(uri) as client:
             async with client.watch_execution(EXECUTION) as stream:
                 async for _ in stream:
                     break
-                assert not script.closed_by_client.is_set()
-            await asyncio.wait_for(script.closed_by_client.wait(), 10)
+                assert not server.closed_by_client.is_set()
+            await asyncio.wait_for(server.closed_by_client.wait(), 10)
 
     asyncio.run(watch())
 
 
 def test_wait_gives_the_execution_and_minds_its_timeout() -> None:
-    async def wait(script: ScriptedServer, timeout_s: float | None) -> str:
-        async with script.serve() as uri, StateManagerClient(uri) as client:
+    async def wait(server: ScriptedServer, timeout_s: float | None) -> str:
+        async with server.serve() as uri, StateManagerClient(uri) as client:
             return (await client.wait(EXECUTION, timeout=timeout_s)).status
 
     assert asyncio.run(wait(ScriptedServer([([snapshot(), *STORY], 1000)]), 10)) == "completed"
     with pytest.raises(TimeoutError):
         asyncio.run(wait(ScriptedServer([([snapshot()], 1001), HTTPStatus.SERVICE_UNAVAILABLE]), 0.3))
+
+
+def test_wait_goes_on_where_the_end_was_retried_before_it_could_be_read() -> None:
+    server = ScriptedServer(
+        [
+            ([snapshot(), event(3, None, "failed", "failed", 100)], 1000),
+            ([snapshot(5), event(6, None, "completed", "completed", 100)], 1000),
+        ],
+        earlier=[execution("running", seq=5)],
+        final=execution("completed", seq=6),
+    )
+
+    async def wait() -> tuple[str, int]:
+        async with server.serve() as uri, StateManagerClient(uri) as client:
+            ended = await client.wait(EXECUTION, timeout=30)
+            return ended.status, ended.seq
+
+    assert asyncio.run(wait()) == ("completed", 6)
+    assert len(server.asked) == 2
