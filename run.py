@@ -17,9 +17,9 @@ from local.serve import serve
 from state_manager.config import ConfigurationFault, load_settings
 
 HELP = """\
-With CLUSTER, standard output gets the final execution: a report on a terminal, else JSON without large outputs and
-without what the document says anyway. Progress and messages go to standard error, and the logs of the parts too,
-unless it is a terminal: then to files in EXOSPHERE_HOME.
+With CLUSTER, standard output gets the final execution as JSON; of a long one, how it and its satellites ended.
+Progress and messages go to standard error, and the logs of the parts too, unless it is a terminal: then to files
+in EXOSPHERE_HOME.
 
 exit codes:
   0    stopped as asked; with CLUSTER: the execution completed
@@ -37,9 +37,7 @@ def parser() -> argparse.ArgumentParser:
     )
     described.add_argument("cluster", nargs="?", type=Path, help="a YAML or JSON document to run, instead of serving")
     described.add_argument("--workers", type=int, metavar="N", help="children of the worker (default: one a core)")
-    output = described.add_mutually_exclusive_group()
-    output.add_argument("--json", action="store_true", help="print the short JSON on a terminal too")
-    output.add_argument("--full", action="store_true", help="print the whole execution as JSON, as the API returns it")
+    described.add_argument("--full", action="store_true", help="print all of the final execution, however long it is")
     return described
 
 
@@ -55,11 +53,9 @@ def main() -> int:
         if arguments.cluster is None:
             return serve(settings)
         # Not above: serving needs no client, whose libraries take a fifth of a second to load.
-        from local.run_cluster import ResultFormat, run_cluster  # noqa: PLC0415
+        from local.run_cluster import run_cluster  # noqa: PLC0415
 
-        for_terminal = sys.stdout.isatty() and not arguments.json
-        result_format = ResultFormat.REPORT if for_terminal else ResultFormat.JSON
-        return run_cluster(settings, arguments.cluster, ResultFormat.FULL if arguments.full else result_format)
+        return run_cluster(settings, arguments.cluster, full=arguments.full)
     except ConfigurationFault as fault:
         print_message(str(fault))
         return 2

@@ -1,20 +1,17 @@
-"""The final execution as JSON, short enough to read: without what is large or what only repeats the document."""
+"""The final execution as JSON: whole where it is short enough to read, else without what is large."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from exospherehost.command.report import report
-from exospherehost.state_manager import Execution
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from exospherehost.state_manager import Satellite
+    from exospherehost.state_manager import Execution, Satellite
 
-MAX_RESULTS_CHARACTERS = 16 * 1024
-"""Length of the results as JSON from which they are left out."""
+MAX_CHARACTERS = 16 * 1024
+"""Longest execution, as JSON, that is printed whole; and longest results that are printed of a longer one."""
 
 MAX_SATELLITES_LISTED = 250
 """Satellites that are listed; of more, those that did not complete come first."""
@@ -23,17 +20,19 @@ FIELDS = ("execution_id", "cluster_id", "status", "error", "sla", "deadline", "c
 HINT = "--full prints everything; with `python run.py` on this home, GET /executions/{} and GET /satellites/ID do too"
 
 
-def short_result(execution: Execution) -> dict[str, Any]:
-    """Return the fields of an execution that tell what came of it.
+def short_result(execution: Execution) -> Mapping[str, Any]:
+    """Return an execution as the API does, or, of one longer than `MAX_CHARACTERS`, how it and its satellites ended.
 
-    Where results or satellites are left out, `output_omitted` is true or `satellites_omitted` counts them, and `hint`
-    says where they are.
+    Then its satellites have fewer fields. Where results or satellites are left out, `output_omitted` is true or
+    `satellites_omitted` counts them, and `hint` says where they are.
     """
+    if _length(execution) <= MAX_CHARACTERS:
+        return execution
     listed = execution.satellites
     if len(listed) > MAX_SATELLITES_LISTED:
         listed = sorted(listed, key=lambda one: one.status == "completed")[:MAX_SATELLITES_LISTED]
     omitted = len(execution.satellites) - len(listed)
-    too_large = len(json.dumps(execution.results, ensure_ascii=False)) > MAX_RESULTS_CHARACTERS
+    too_large = _length(execution.results) > MAX_CHARACTERS
     short: dict[str, Any] = {name: execution[name] for name in FIELDS}
     short["progress"] = execution.progress
     short["satellites"] = [short_satellite(one) for one in listed]
@@ -46,15 +45,6 @@ def short_result(execution: Execution) -> dict[str, Any]:
     return short
 
 
-def short_report(execution: Execution) -> str:
-    """Write the report of an execution for a person, without results that would fill many screens."""
-    size = len(json.dumps(execution.results, ensure_ascii=False))
-    if size <= MAX_RESULTS_CHARACTERS:
-        return report(execution)
-    hint = HINT.format(execution.execution_id)
-    return f"{report(Execution({**execution, 'results': {}}))}\n  the results are {size:,} characters: {hint}"
-
-
 def short_satellite(satellite: Satellite) -> dict[str, Any]:
     """Return name, status and duration, and of one that did not complete also why, and its id."""
     short: dict[str, Any] = {name: satellite[name] for name in ("name", "status", "duration_ms")}
@@ -65,7 +55,7 @@ def short_satellite(satellite: Satellite) -> dict[str, Any]:
     return short
 
 
-def as_json(result: dict[str, Any]) -> str:
+def as_json(result: Mapping[str, Any]) -> str:
     """Write a result with a line for each field, and for each satellite."""
     return "{\n" + ",\n".join(f"  {json.dumps(name)}: {_value(name, value)}" for name, value in result.items()) + "\n}"
 
@@ -78,3 +68,7 @@ def _value(name: str, value: Any) -> str:
 
 def _lines(values: Iterable[object]) -> Iterable[str]:
     return (f"    {json.dumps(one, ensure_ascii=False)}" for one in values)
+
+
+def _length(value: object) -> int:
+    return len(json.dumps(value, ensure_ascii=False))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ from local.addresses import host_and_port, reachable
 from local.cluster_file import read_cluster, with_satellites_beside
 from local.errors import CannotStart, Interrupted
 from local.output import print_message
-from local.result import as_json, short_report, short_result
+from local.result import as_json, short_result
 from local.serve import ready_line
 from local.stop_signal import StopSignal
 from local.system import running_system
@@ -28,16 +26,11 @@ if TYPE_CHECKING:
 CHECK_INTERVAL_S = 0.1
 
 
-class ResultFormat(StrEnum):
-    """How the final execution is printed."""
+def run_cluster(settings: Settings, cluster: Path, *, full: bool) -> int:
+    """Run one cluster, print the final execution as JSON, and return the exit code: 0 if it completed, else 1.
 
-    REPORT = "report"
-    JSON = "json"
-    FULL = "full"
-
-
-def run_cluster(settings: Settings, cluster: Path, result_format: ResultFormat) -> int:
-    """Run one cluster, print what came of it, and return the exit code: 0 if it completed, else 1."""
+    `full` prints all of it, however long.
+    """
     document = read_cluster(cluster)
     settings = with_satellites_beside(settings, cluster)
     stop_signal = StopSignal()
@@ -54,7 +47,7 @@ def run_cluster(settings: Settings, cluster: Path, result_format: ResultFormat) 
         return 1
     except InvalidCluster as error:
         raise CannotStart("\n  ".join([f"{cluster} was refused:", *str(error).splitlines()])) from None
-    print(written(final, result_format))  # noqa: T201
+    print(as_json(final if full else short_result(final)))  # noqa: T201
     return 0 if final.status == "completed" else 1
 
 
@@ -88,17 +81,6 @@ async def supervise(run: ClusterRun, supervisor: Supervisor, stop_signal: StopSi
         supervisor.restart_dead_parts()
         await asyncio.wait({task}, timeout=CHECK_INTERVAL_S)
     return task.result()
-
-
-def written(final: Execution, result_format: ResultFormat) -> str:
-    """Write the final execution in a format."""
-    match result_format:
-        case ResultFormat.REPORT:
-            return short_report(final)
-        case ResultFormat.JSON:
-            return as_json(short_result(final))
-        case ResultFormat.FULL:
-            return json.dumps(final, indent=2, ensure_ascii=False)
 
 
 def what_is_left(settings: Settings, execution_id: str | None) -> str:
