@@ -1,4 +1,4 @@
-"""What a satellite is given when it runs."""
+"""The context that a satellite receives when it runs."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One attempt of one satellite: what it was asked for, and what it may use."""
+    """The context of one attempt of a satellite."""
 
     config: dict[str, Any]
     """The satellite's configuration, as submitted."""
     input: dict[str, Any]
-    """The outputs of its dependencies by their names, and its own submitted input, which wins."""
+    """The outputs of its dependencies by name, overridden by its own submitted input."""
     execution_id: str
     satellite_id: str
     name: str
     attempt: int
-    """Counts from 1."""
+    """The number of this attempt, from 1."""
     log: logging.Logger
-    """What is logged here, and printed, can be read at `GET /satellites/ID/logs`."""
+    """The logger of this attempt. Its lines, and what is printed, are read at `GET /satellites/ID/logs`."""
     cancelled: Callable[[], bool]
-    """Tells whether this attempt is to end: it was cancelled, or is past its time."""
+    """Tells whether this attempt should end, because it was cancelled or its timeout has passed."""
     report: Callable[[float, str], None] = field(default=lambda _fraction, _message: None, repr=False)
-    """Where `progress` goes; nowhere by default, so that a satellite can be tried without a worker."""
+    """Receives the progress; ignores it by default, so that a satellite can be called without a worker."""
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt: give it to services that must not do the same thing twice."""
+        """A key that is the same for every attempt, for services that must not do the same work twice."""
         return self.satellite_id
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Tell whoever watches how far this attempt is, from 0 to 1, and in words.
+        """Report the progress of this attempt to watchers: a fraction from 0 to 1, and a message.
 
-        Cheap enough for every step of a loop: about ten a second are passed on, the latest each time, and none is kept.
+        It may be called at every step of a loop: about ten reports a second are sent, the latest each; none is stored.
         Raises ValueError for a fraction that is not between 0 and 1.
         """
         if not 0 <= fraction <= 1:

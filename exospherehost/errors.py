@@ -1,10 +1,10 @@
-"""What a satellite can raise, and what that says about trying again.
+"""The exceptions that a satellite can raise; their kinds decide whether another attempt is made.
 
 SatelliteError
-├── TransientError        the world was in the way; another attempt may pass     kind network_error
-├── ResourceError         there was too little of something                     kind resource_unavailable
-├── ConfigurationError    the satellite was asked for what it cannot do         kind configuration_error
-└── LogicError            the work itself failed                                kind logic_error
+├── TransientError        a network or a service failed; another attempt may succeed    kind network_error
+├── ResourceError         memory, storage or compute is lacking; as above, later        kind resource_unavailable
+├── ConfigurationError    the configuration is wrong; no attempt can succeed            kind configuration_error
+└── LogicError            the work failed; the retry policy decides                     kind logic_error
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ class SatelliteError(Exception):
 
 
 class TransientError(SatelliteError):
-    """A network or a service did not answer. Worth another attempt."""
+    """A network or a service did not answer. Another attempt may succeed."""
 
     default_kind = "network_error"
 
 
 class ResourceError(SatelliteError):
-    """There is not enough memory, storage or compute. Worth another attempt after a while."""
+    """There is not enough memory, storage or compute. Another attempt may succeed later."""
 
     default_kind = "resource_unavailable"
 
 
 class ConfigurationError(SatelliteError):
-    """The configuration is wrong. No other attempt will pass."""
+    """The configuration is wrong. No attempt can succeed."""
 
     default_kind = "configuration_error"
 
 
 class LogicError(SatelliteError):
-    """The work failed. Whether to try again is the cluster's to say."""
+    """The work failed. The retry policy decides whether to try again."""
 
     default_kind = "logic_error"
 
@@ -59,11 +59,11 @@ def kind_of(error: BaseException) -> str:
     ):
         if isinstance(error, classes):
             return kind
-    return "network_error" if _is_of_the_network(error) else "logic_error"
+    return "network_error" if _is_network_error(error) else "logic_error"
 
 
-def _is_of_the_network(error: BaseException) -> bool:
-    """Tell an OSError of sockets and names from one of files: `socket.gaierror`, `EHOSTUNREACH` and their like."""
+def _is_network_error(error: BaseException) -> bool:
+    """Tell whether an OSError comes from sockets or name resolution, and not from files."""
     unreachable = {errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH}
     return isinstance(error, socket.gaierror | socket.herror) or (
         isinstance(error, OSError) and error.errno in unreachable

@@ -1,4 +1,4 @@
-"""Writing satellites: the decorator, and what it has registered in this process."""
+"""The decorator that registers satellite types, and the types that are registered in this process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 @dataclass(frozen=True, slots=True)
 class SatelliteDefinition:
-    """A function that runs satellites of one type, sync or async, and what is known of it."""
+    """A satellite type: the function that runs its satellites, sync or async, and what its author declared."""
 
     identifier: str
     function: Callable[..., Any]
@@ -31,7 +31,7 @@ class SatelliteDefinition:
 
     @property
     def home(self) -> str:
-        """Where the function is defined."""
+        """The module and name of the function."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
 
 
@@ -45,11 +45,12 @@ def satellite(
 ) -> Callable[[F], F]:
     """Register a function as the satellite `satellite/PROJECT/NAME`.
 
-    It takes a `Context` and returns a JSON value; it may be `async def`. `config_schema` is a JSON schema
-    that configurations are held against when a cluster is submitted; `queue` names the workers that run it;
-    `timeout` is the seconds that an attempt may take where the cluster does not say; `kinds` are the kinds of errors
-    of its own that it raises (`TransientError("…", kind="rate_limited")`), which a cluster's `retry_on` may then list.
-    A kind that is not declared is recorded all the same, and never retried; one that begins with `x-` needs none.
+    It takes a `Context` and returns a JSON value; it may be `async def`.
+
+    `config_schema` is a JSON schema that validates configurations when a cluster is submitted. `queue` is the queue of
+    the workers that run it. `timeout` is the longest duration of an attempt in seconds, unless the cluster sets one.
+    `kinds` are its own kinds of errors (`TransientError("…", kind="rate_limited")`), which a cluster's `retry_on` may
+    list. A kind that is not declared is recorded, but never retried; one that begins with `x-` needs no declaration.
 
     Raises ValueError when the identifier is malformed or taken by another function, the timeout not positive, or a
     kind not a word.
@@ -79,5 +80,5 @@ def satellite(
 
 
 def registered() -> Mapping[str, SatelliteDefinition]:
-    """Return what has been registered in this process so far."""
+    """Return the satellite types registered in this process, by identifier."""
     return dict(_registered)
