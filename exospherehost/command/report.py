@@ -97,12 +97,20 @@ def _fields(fields: Mapping[str, str | None]) -> Iterator[str]:
 
 
 def _table(satellites: list[Satellite]) -> Iterator[str]:
-    width = max((len(printable(one.name)) for one in satellites), default=0)
-    for one in satellites:
-        attempt = f" attempt {one.attempt}" if one.attempt > 1 else ""
-        note = one.error or (one.reason and f"because of {one.reason}") or ""
-        row = f"  {printable(one.name):{width}}  {one.status:9}{_took(one.duration_ms)}{attempt}"
-        yield f"{row}  {_cut(note)}".rstrip()
+    rows = [
+        (
+            printable(one.name),
+            one.status,
+            "" if one.duration_ms is None else f"{one.duration_ms / 1000:.3f} s",
+            f"attempt {one.attempt}" if one.attempt > 1 else "",
+            _cut(one.error or (one.reason and f"because of {one.reason}") or ""),
+        )
+        for one in satellites
+    ]
+    shown = [column for column in zip(*rows, strict=True) if any(column)]
+    widths = [max(len(cell) for cell in column) for column in shown]
+    for cells in zip(*shown, strict=True):
+        yield "  " + "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def _results(execution: Execution) -> Iterator[str]:
