@@ -9,7 +9,8 @@ from celery.beat import Scheduler
 
 from state_manager.config import settings
 from state_manager.store.outages import DATABASE_ERRORS, describe, is_outage
-from workers.process import current_process
+from workers.process import current_process, engine
+from workers.startup import wait_for_migration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ class ReconcilerScheduler(Scheduler):  # type: ignore[misc]  # celery has no typ
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        wait_for_migration(engine())
         self._reconciler = current_process().reconciler
 
     def tick(self, *_: Callable[..., Any], **__: Any) -> float:

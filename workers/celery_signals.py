@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
-import sys
+import os
 from typing import Any
 
 from celery import signals
+from celery.utils.nodenames import default_nodename, gethostname, nodename
 from kombu import Queue
 
 from exospherehost.satellites import DEFAULT_QUEUE
@@ -19,10 +20,8 @@ from state_manager.store.satellite_types import SatelliteType
 from state_manager.validation import check_schema
 from workers import process, registry
 from workers.app import app
-from workers.attempt import interrupts, logs
-
-NOT_AS_CONFIGURED = 2
-"""The exit code of a worker that cannot run as configured: whoever restarts it should not."""
+from workers.attempt import interrupts, logs, prints
+from workers.startup import refuse, wait_for_migration
 
 
 @signals.setup_logging.connect
@@ -30,7 +29,14 @@ def set_up_logging(**_: Any) -> None:
     """Log as the rest of the system does, and capture what satellites log and print."""
     logging_setup.configure(settings().log_level, settings().environment)
     logs.install(logging.getLogger().level)
-    app.log.redirect_stdouts("INFO", name="print")
+    prints.install()
+
+
+@signals.celeryd_init.connect
+def name_worker(instance: Any, **_: Any) -> None:
+    """Give this worker a name of its own, unless it was given one (-n): monitors tell workers apart by their names."""
+    if instance.hostname == default_nodename(None):
+        instance.hostname = nodename(f"worker-{os.getpid()}", gethostname())
 
 
 @signals.celeryd_init.connect
@@ -42,8 +48,7 @@ def choose_queues(options: dict[str, Any], **_: Any) -> None:
             if definition.config_schema is not None:
                 check_schema(definition.config_schema)
     except (registry.UnusableModule, ValueError) as error:
-        print(f"cannot start this worker: {error}", file=sys.stderr)  # noqa: T201 - nothing logs yet
-        raise SystemExit(NOT_AS_CONFIGURED) from error
+        refuse(f"cannot start this worker: {error}")
     if not options.get("queues"):
         names = {DEFAULT_QUEUE} | {definition.queue for definition in definitions}
         app.conf.task_queues = [Queue(name, routing_key=name) for name in sorted(names)]
@@ -53,6 +58,7 @@ def choose_queues(options: dict[str, Any], **_: Any) -> None:
 def register(sender: Any, **_: Any) -> None:
     """Register the satellite types of this worker, before it takes its first message."""
     process.become_worker(list(sender.app.amqp.queues.consume_from))
+    wait_for_migration(process.engine())
     retry_until_available(
         lambda: satellite_types.register_types(
             process.engine(),

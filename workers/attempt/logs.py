@@ -1,4 +1,4 @@
-"""What a satellite logs and prints, captured and written to the `logs` table while it runs."""
+"""Capture of what a satellite logs and prints: written to the `logs` table while it runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from state_manager.store.outages import DATABASE_ERRORS, describe, is_outage
 from state_manager.store.satellites import LogRecord, write_logs
+from workers.attempt import prints
 from workers.attempt.interrupts import shielded
 from workers.process import engine
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 FLUSH_AFTER_S = 1.0
-"""A line is readable so soon after it was logged, however long its satellite runs on."""
+"""Longest time until a line can be read, however long its satellite runs on."""
 
 FLUSH_AT_LINES = 200
 MESSAGE_CHARACTERS = 100_000
@@ -91,6 +92,7 @@ def capture(satellite_id: UUID, attempt: int) -> Iterator[LogBuffer]:
     try:
         yield buffer
     finally:
+        prints.end_lines()
         _current.reset(token)
         buffer.flush()
 
