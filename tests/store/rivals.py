@@ -55,7 +55,7 @@ def rival_to(engine: Engine) -> Iterator[tuple[Engine, Rival]]:
         engine.connect().execution_options(isolation_level="READ COMMITTED") as connection,
         connection.begin(),
     ):
-        yield cast("Engine", _OneTransaction(connection)), Rival(engine, threads)
+        yield cast("Engine", OneTransaction(connection)), Rival(engine, threads)
 
 
 class _Borrowed:
@@ -68,7 +68,7 @@ class _Borrowed:
         pass
 
 
-class _OneTransaction:
+class OneTransaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 

@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import psycopg
-import pytest
-from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid4
 
 from state_manager.states import ExecutionStatus
@@ -99,13 +97,6 @@ def test_execution_that_waits_for_admission_is_cancelled_without_a_start(engine:
     assert execution(engine, waiting)["started_at"] is None
     assert_sound(engine, waiting.execution_id)
     assert_admission_is_right(engine)
-
-
-def test_execution_that_waits_for_admission_cannot_fail(engine: Engine) -> None:
-    waiting = submit(engine, front(1), max_concurrent=0)
-    with pytest.raises(IntegrityError, match="no way from pending to failed"):
-        time_out(engine, waiting)
-    assert execution(engine, waiting)["status"] == "pending"
 
 
 def test_execution_that_has_ended_stays_as_it_is(engine: Engine) -> None:
@@ -211,3 +202,13 @@ def test_settle_and_claim_that_waited_for_a_stop_are_refused(engine: Engine) -> 
     assert late.result().landed == frozenset()
     assert claiming.result() == []
     assert_sound(engine, submitted.execution_id)
+
+
+def test_execution_that_has_not_started_is_cancelled_though_it_is_stopped_as_failed(engine: Engine) -> None:
+    waiting = submit(engine, front(1), max_concurrent=0)
+    assert executions.stop(
+        engine, waiting.execution_id, ExecutionStatus.FAILED, max_concurrent=0, error="it could not be repaired"
+    ).stopped
+    row = execution(engine, waiting)
+    assert (row["status"], row["error"]) == ("cancelled", "it could not be repaired")
+    assert_sound(engine, waiting.execution_id)

@@ -1,5 +1,6 @@
 -- stop: end an execution from outside, as `cancelled` or, past its time, as `failed` with an error. What has not
 -- started and what runs is cancelled with it; the workers that run it are woken, and refused what they report later.
+-- One that has not started cannot fail: it is cancelled, and has the error.
 -- With `p_if_late` only where its time is over by now: a retry may have given it more since its caller looked.
 -- Answers the previous status (null: no such execution), whether this call ended it, and who was let in for it.
 CREATE OR REPLACE FUNCTION stop(
@@ -20,6 +21,9 @@ BEGIN
     SELECT e.status, e.seq, e.times_out_at INTO previous, v_seq, v_times_out_at
     FROM executions e WHERE e.id = p_execution FOR NO KEY UPDATE;
     v_now := coalesce(p_now, clock_timestamp());
+    IF previous = 'pending' THEN
+        p_status := 'cancelled';
+    END IF;
     stopped := coalesce(previous IN ('pending', 'running') AND (NOT p_if_late OR v_times_out_at <= v_now), false);
     IF NOT stopped THEN
         RETURN;
