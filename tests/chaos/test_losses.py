@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.load import assert_nothing_is_lost, chain
 from tests.system import System, fresh_system
-from tests.waiting import until
+from tests.waiting import sleep, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,3 +60,27 @@ def test_worker_that_was_stopped_past_its_lease_is_refused(system: System, tmp_p
 
     assert execution["status"] == "completed"
     assert system.satellite(execution_id, "long")["attempt"] == 2
+
+
+def test_workers_and_beat_that_were_stopped_together_lose_no_attempt(postgres: str, template: str) -> None:
+    """Stop a whole machine past the leases, as a suspend does; when it goes on, nobody is charged."""
+    with fresh_system(postgres, template, LEASE_SECONDS="3") as system:
+        beat, worker = system.start_beat(), system.start_worker()
+        system.start_api()
+        sleepers = [
+            {"name": f"s{at}", "uses": "satellite/exospherehost/sleep", "config": {"seconds": 8}} for at in range(2)
+        ]
+        execution_id = system.submit(*sleepers)
+        names = [str(one["name"]) for one in sleepers]
+        until(lambda: all(system.satellite(execution_id, name)["status"] == "running" for name in names))
+        for part in (beat, worker):
+            os.killpg(part.pid, signal.SIGSTOP)
+        try:
+            sleep(5)
+        finally:
+            for part in (beat, worker):
+                os.killpg(part.pid, signal.SIGCONT)
+
+        assert system.wait(execution_id)["status"] == "completed"
+        assert [system.satellite(execution_id, name)["attempt"] for name in names] == [1, 1]
+        assert "slept for" in beat.output

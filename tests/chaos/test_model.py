@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+
 SEEDS = range(1_000, 1_040)
 
 
