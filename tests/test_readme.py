@@ -165,6 +165,17 @@ def test_folders_and_files_named_are_there(paper: Path) -> None:
     assert not [path for path in named if not (ROOT / path).exists()]
 
 
+def test_every_decision_is_listed_by_its_number_and_title() -> None:
+    listed = (ROOT / "docs/decisions/README.md").read_text("utf-8")
+    pages = sorted((ROOT / "docs/decisions").glob("0*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    titles = [page.read_text("utf-8").splitlines()[0].removeprefix("# ") for page in pages]
+    assert re.findall(r"^(\d+\. )\[(.*)\]\((.*)\)$", listed, re.MULTILINE) == [
+        (f"{number}. ", title.partition(". ")[2], page.name)
+        for number, (title, page) in enumerate(zip(titles, pages, strict=True), start=1)
+    ]
+
+
 def blocks(text: str, language: str) -> list[str]:
     """Take the fenced blocks of a language out of a paper."""
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
