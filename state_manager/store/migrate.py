@@ -11,6 +11,7 @@ from alembic.config import Config
 from sqlalchemy import text
 
 from state_manager.config import settings
+from state_manager.errors import StateManagerError
 from state_manager.store.engine import connect
 from state_manager.store.outages import DATABASE_ERRORS, describe, is_outage, retry_until_available
 
@@ -23,6 +24,9 @@ FUNCTIONS = (
     "transitions", "admission", "submit", "claim", "settle", "stop", "retry", "leases", "queueing", "probes", "stuck",
 )  # fmt: skip
 """The files of `sql/`. Functions have no history: at every migration the newest texts replace the ones before."""
+
+MIN_VERSION = 15
+"""The oldest PostgreSQL that is tested; those before it get no more fixes from its makers."""
 
 WAIT_S = 10
 """So long a database may take to answer when a migration is asked for on the command line."""
@@ -37,18 +41,33 @@ _LOCK = 0x65786F73
 """The advisory lock that lets one of several starting processes migrate while the others wait."""
 
 
+class UnsupportedDatabase(StateManagerError):
+    """The PostgreSQL server is too old."""
+
+
 def migrate(database_uri: str) -> None:
-    """Run what is missing of `migrations/versions`, then replace the functions. Safe to run twice at once."""
+    """Run what is missing of `migrations/versions`, then replace the functions. Safe to run twice at once.
+
+    Raises `UnsupportedDatabase`, and leaves the database as it is.
+    """
     engine = connect(database_uri, pool_size=1)
     try:
         with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
+            # By the driver itself: SQLAlchemy would take the percent signs in the functions for parameters.
+            driver: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+            _require_version(driver.info.server_version)
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             command.upgrade(alembic_config(connection), "head")
-            # By the driver itself: SQLAlchemy would take the texts' percent signs for parameters.
-            driver: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
             _replace_functions(driver)
     finally:
         engine.dispose()
+
+
+def _require_version(server_version: int) -> None:
+    """Raise `UnsupportedDatabase` unless the server is new enough; its version is as `server_version_num` has it."""
+    major, minor = divmod(server_version, 10_000)
+    if major < MIN_VERSION:
+        raise UnsupportedDatabase(f"PostgreSQL {major}.{minor} is too old: {MIN_VERSION} or newer is needed")
 
 
 def _replace_functions(driver: psycopg.Connection) -> None:
@@ -76,6 +95,8 @@ def main() -> None:
         raise SystemExit("DATABASE_URI is not set: there is no database to migrate")
     try:
         retry_until_available(lambda: migrate(uri), within_s=WAIT_S)
+    except UnsupportedDatabase as error:
+        raise SystemExit(str(error)) from None
     except DATABASE_ERRORS as error:
         if not is_outage(error):
             raise
