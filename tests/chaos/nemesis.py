@@ -1,4 +1,4 @@
-"""The nemesis: does to a running system, at random but from a seed, whatever can be done to it."""
+"""The nemesis: injects faults of every kind into a running system, in a random order that a seed repeats."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.waiting import sleep, until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.chaos.servers import Site
+    from tests.chaos.servers import KillableSystem
     from tests.processes import Process
 
 PAUSE_S = (0.5, 2.0)
-"""Between two faults, so that the system makes its way in between."""
+"""Least and longest pause between two faults, in which the system makes some progress."""
 
 
 class Parts:
-    """Processes by name; what is dead is started again, as a supervisor does."""
+    """The processes of a system by name."""
 
     def __init__(self, starters: dict[str, Callable[[], Process]]) -> None:
         self._starters = starters
@@ -36,16 +36,16 @@ class Parts:
     def __getitem__(self, name: str) -> Process:
         return self._running[name]
 
-    def mend(self) -> None:
-        """Start again what is dead."""
+    def restart_dead(self) -> None:
+        """Start again what is dead, as a supervisor does."""
         for name, process in self._running.items():
             if process.returncode is not None:
                 process.kill_group()
                 self._running[name] = self._starters[name]()
 
-    def choose(self, chance: random.Random, kind: str) -> Process:
-        """Choose a part whose name starts so."""
-        return self[chance.choice([name for name in self._starters if name.startswith(kind)])]
+    def choose(self, rng: random.Random, kind: str) -> Process:
+        """Choose one of the parts whose names start with `kind`."""
+        return self[rng.choice([name for name in self._starters if name.startswith(kind)])]
 
     def kill(self) -> None:
         """Kill all of them."""
@@ -54,15 +54,15 @@ class Parts:
 
 
 class Nemesis:
-    """Commits faults one after the other, each once before any a second time; `fired` counts those that took effect."""
+    """Injects one fault after the other, each once before any a second time; `fired` counts them by name."""
 
-    def __init__(self, site: Site, parts: Parts, database: Proxy, broker: Proxy, seed: int) -> None:
+    def __init__(self, system: KillableSystem, parts: Parts, database: Proxy, broker: Proxy, seed: int) -> None:
         self.fired: Counter[str] = Counter()
-        self._site = site
+        self._system = system
         self._parts = parts
         self._database = database
         self._broker = broker
-        self._chance = random.Random(seed)  # noqa: S311
+        self._rng = random.Random(seed)  # noqa: S311
         self._faults: dict[str, Callable[[], None]] = {
             "kill -9 of a worker's child": self._kill_child,
             "kill -9 of a worker": lambda: self._kill("worker"),
@@ -70,12 +70,12 @@ class Nemesis:
             "kill -9 of the API": lambda: self._kill("api"),
             "kill -9 of beat": lambda: self._kill("beat"),
             "kill -9 of everything": self._kill_everything,
-            "flush of Redis": lambda: flush(self._site),
-            "kill -9 of Redis": lambda: self._away(self._site.valkey.kill, self._site.valkey.start),
-            "pause of Redis": lambda: self._pause(self._site.valkey.paused()),
-            "kill -9 of PostgreSQL": lambda: self._away(self._site.postgres.kill, self._site.postgres.start),
-            "restart of PostgreSQL": lambda: self._away(self._site.postgres.stop, self._site.postgres.start),
-            "pause of PostgreSQL": lambda: self._pause(self._site.postgres.paused()),
+            "flush of Redis": lambda: flush(self._system),
+            "kill -9 of Redis": lambda: self._down(self._system.valkey.kill, self._system.valkey.start),
+            "pause of Redis": lambda: self._pause(self._system.valkey.paused()),
+            "kill -9 of PostgreSQL": lambda: self._down(self._system.postgres.kill, self._system.postgres.start),
+            "restart of PostgreSQL": lambda: self._down(self._system.postgres.stop, self._system.postgres.start),
+            "pause of PostgreSQL": lambda: self._pause(self._system.postgres.paused()),
             "sessions terminated": self._terminate_sessions,
             "connections to PostgreSQL reset": self._database.reset,
             "connections to Redis reset": self._broker.reset,
@@ -88,64 +88,64 @@ class Nemesis:
 
     @property
     def kinds(self) -> set[str]:
-        """The faults that it knows."""
+        """The names of all faults."""
         return set(self._faults)
 
-    def rage(self, seconds: float) -> None:
-        """Commit faults until the time is over and each was committed; then leave everything whole."""
+    def run(self, seconds: float) -> None:
+        """Inject faults until the time is over and each was injected; end with everything up."""
         end = time.monotonic() + seconds
         waiting: list[str] = []
         while time.monotonic() < end or not self.kinds.issubset(self.fired):
             if not waiting:
                 waiting = sorted(self._faults)
-                self._chance.shuffle(waiting)
+                self._rng.shuffle(waiting)
             name = waiting.pop()
             print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
             self._faults[name]()
             self.fired[name] += 1
-            sleep(self._chance.uniform(*PAUSE_S))
-            self._parts.mend()
-        self._parts.mend()
+            sleep(self._rng.uniform(*PAUSE_S))
+            self._parts.restart_dead()
+        self._parts.restart_dead()
 
     def _kill(self, kind: str) -> None:
-        self._parts.choose(self._chance, kind).kill_group()
+        self._parts.choose(self._rng, kind).kill_group()
 
     def _kill_child(self) -> None:
         for name in ("worker-1", "worker-2"):
             children = psutil.Process(self._parts[name].pid).children()
             if children:
-                self._chance.choice(children).kill()
+                self._rng.choice(children).kill()
                 return
         self._kill("worker")  # it is starting just now
 
     def _stop_worker(self) -> None:
-        group = self._parts.choose(self._chance, "worker").pid
+        group = self._parts.choose(self._rng, "worker").pid
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGSTOP)
-            sleep(self._chance.uniform(3, 5))
+            sleep(self._rng.uniform(3, 5))
             os.killpg(group, signal.SIGCONT)
 
     def _kill_everything(self) -> None:
         self._parts.kill()
-        self._site.valkey.kill()
-        self._site.postgres.kill()
-        self._site.valkey.start()
-        self._site.postgres.start()
+        self._system.valkey.kill()
+        self._system.postgres.kill()
+        self._system.valkey.start()
+        self._system.postgres.start()
 
-    def _away(self, end: Callable[[], None], start: Callable[[], None]) -> None:
+    def _down(self, end: Callable[[], None], start: Callable[[], None]) -> None:
         end()
-        sleep(self._chance.uniform(0, 1))
+        sleep(self._rng.uniform(0, 1))
         start()
 
     def _pause(self, paused: contextlib.AbstractContextManager[None]) -> None:
         with paused:
-            sleep(self._chance.uniform(0.5, 2))
+            sleep(self._rng.uniform(0.5, 2))
 
     def _terminate_sessions(self) -> None:
         def terminate() -> bool:
             """Tell whether there was a session to end: after everything was killed there is none for a moment."""
-            self._parts.mend()
-            return terminate_sessions(self._site) > 0
+            self._parts.restart_dead()
+            return terminate_sessions(self._system) > 0
 
         until(terminate, what="there are sessions to terminate")
 
@@ -158,7 +158,7 @@ class Nemesis:
 
     def _cut(self, proxy: Proxy) -> None:
         before = proxy.counts["cut"]
-        proxy.switch(Faults(cut_after=self._chance.randint(1, 2000), cuts=self._chance.randint(1, 5)))
+        proxy.switch(Faults(cut_after=self._rng.randint(1, 2000), cuts=self._rng.randint(1, 5)))
         sleep(1)
         proxy.heal()
         if proxy.counts["cut"] == before:
@@ -166,6 +166,6 @@ class Nemesis:
 
     def _swallow(self, proxy: Proxy) -> None:
         proxy.switch(Faults(black_hole=True))
-        sleep(self._chance.uniform(0.5, 2))
+        sleep(self._rng.uniform(0.5, 2))
         proxy.reset()
         proxy.heal()

@@ -22,7 +22,7 @@ RST_WHEN_CLOSED = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """What a proxy does to its connections, old and new: nothing by default.
+    """The faults of a proxy, for its old and new connections: none by default.
 
     `there_s` and `back_s` delay data, each way. `refuse` resets new connections. `black_hole` takes connections and
     data, and passes nothing on, not even that an end was closed; what it took something from stays dead until it is
@@ -80,7 +80,7 @@ class Proxy:
         self._loop.close()
 
     def switch(self, faults: Faults) -> None:
-        """Commit these faults from now on, and no others."""
+        """Inject these faults from now on, and no others."""
         self._in_loop(self._switch(faults))
 
     def heal(self) -> None:

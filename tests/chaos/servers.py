@@ -1,4 +1,4 @@
-"""A PostgreSQL and a Valkey of a test's own, as `run.py` has them, to be killed, stopped and started again."""
+"""A PostgreSQL and a Valkey for one test, as `run.py` has them, which the test kills, stops and starts again."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from local.embedded_server import EmbeddedServer
 
 STOPPED_BY = {"postgres": signal.SIGINT, "valkey": signal.SIGTERM}
-"""What ends each in good order at once: PostgreSQL's is its fast shutdown."""
+"""The signal that ends each in good order at once: PostgreSQL's is its fast shutdown."""
 
 
-class Killable:
-    """A server whose process a test does with as it likes; its data stays."""
+class KillableServer:
+    """A server that a test kills, stops and pauses; its data stays."""
 
     def __init__(self, server: EmbeddedServer, home: Path) -> None:
         self.uri = server.uri
@@ -39,7 +39,7 @@ class Killable:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it responses."""
+        """Start it, and wait until it answers."""
         self._process = spawn(self._server.part, self._home)
         until(self._comes_up, what=f"{self._server.part.name} answers")
 
@@ -57,7 +57,7 @@ class Killable:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Let nothing of it run while this block does: it takes connections, and says nothing."""
+        """Stop its processes by SIGSTOP while this block runs: connections are accepted and never answered."""
         self._signal(signal.SIGSTOP)
         try:
             yield
@@ -65,7 +65,7 @@ class Killable:
             self._signal(signal.SIGCONT)
 
     @contextmanager
-    def away(self) -> Iterator[None]:
+    def killed(self) -> Iterator[None]:
         """Kill it, and start it again after this block."""
         self.kill()
         try:
@@ -74,7 +74,7 @@ class Killable:
             self.start()
 
     def _comes_up(self) -> bool:
-        """Tell whether it answers; what died because another still held its data is started once more."""
+        """Tell whether it answers; start it once more where it died because another still held its data."""
         assert self._process is not None
         if self._process.poll() is not None:
             self._process = spawn(self._server.part, self._home)
@@ -93,28 +93,28 @@ class Killable:
             self._process.wait()
 
 
-class Site(System):
-    """A system whose servers can fail too."""
+class KillableSystem(System):
+    """A system of which a test can kill PostgreSQL and Redis too."""
 
-    def __init__(self, postgres: Killable, valkey: Killable, environment: dict[str, str]) -> None:
+    def __init__(self, postgres: KillableServer, valkey: KillableServer, environment: dict[str, str]) -> None:
         super().__init__(postgres.uri, valkey.uri, **environment)
         self.postgres = postgres
         self.valkey = valkey
 
 
 @contextmanager
-def fresh_site(**environment: str) -> Iterator[Site]:
-    """Yield a system with servers of its own, which run; none of its other parts is started yet."""
-    with tempfile.TemporaryDirectory(prefix="exo-site-", ignore_cleanup_errors=True) as folder:
+def fresh_killable_system(**environment: str) -> Iterator[KillableSystem]:
+    """Start a PostgreSQL and a Valkey, and yield a system on them; start its parts next."""
+    with tempfile.TemporaryDirectory(prefix="exo-system-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
-        database = Killable(postgres(home, os.environ), home)
-        broker = Killable(valkey(home, os.environ), home)
+        database = KillableServer(postgres(home, os.environ), home)
+        broker = KillableServer(valkey(home, os.environ), home)
         try:
             database.start()
             broker.start()
             migrate(database.uri)
-            with Site(database, broker, environment) as site:
-                yield site
+            with KillableSystem(database, broker, environment) as system:
+                yield system
         finally:
             broker.stop()
             database.stop()

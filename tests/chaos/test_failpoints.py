@@ -1,4 +1,4 @@
-"""Each failpoint, armed once: whoever reaches it dies there, and nothing is lost or done twice."""
+"""Each failpoint, armed once: the process that reaches it dies there, and nothing is lost or done twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IN_BEAT = {Point.REPAIRED}
 
 
 class Parts:
-    """The processes of a system; one that a failpoint ended is started again without it, as a supervisor would."""
+    """The processes of a system, of which one has a failpoint armed."""
 
     def __init__(self, system: System, point: Point, action: str, once: Path) -> None:
         once.touch()
@@ -35,8 +35,8 @@ class Parts:
         self._beat = system.start_beat(**(armed if point in IN_BEAT else {}))
         self._worker = system.start_worker(**({} if point in IN_THE_API | IN_BEAT else armed))
 
-    def mend(self) -> None:
-        """Start again what is dead."""
+    def restart_dead(self) -> None:
+        """Start again what is dead, without the failpoint."""
         if _is_dead(self._api):
             self._api = self._system.start_api()
         if _is_dead(self._beat):
@@ -68,7 +68,7 @@ def test_process_that_dies_at_a_failpoint_loses_nothing(system: System, tmp_path
         try:
             status, answer = system.call("POST", "/executions", document, {"Idempotency-Key": str(at)})
         except OSError:
-            parts.mend()
+            parts.restart_dead()
             return None
         assert status in {200, 201}, answer
         return str(answer["execution_id"])
@@ -79,7 +79,7 @@ def test_process_that_dies_at_a_failpoint_loses_nothing(system: System, tmp_path
     ]
 
     def completed() -> bool:
-        parts.mend()
+        parts.restart_dead()
         return not once.exists() and {system.execution(one)["status"] for one in ids} == {"completed"}
 
     until(completed, what=f"{point} is reached, and all is done")

@@ -16,7 +16,7 @@ import pytest
 from tests.chaos.load import assert_nothing_is_lost, chain, execution_ids, fan, overlapping
 from tests.chaos.nemesis import Nemesis, Parts
 from tests.chaos.proxy import Proxy
-from tests.chaos.servers import Site, fresh_site
+from tests.chaos.servers import KillableSystem, fresh_killable_system
 from tests.waiting import sleep, until
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 EXECUTIONS = 1000
-RAGE_S = 75.0
+FAULTS_S = 75.0
 CLIENTS = 16
 SEED = int(os.environ.get("NEMESIS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 
@@ -64,8 +64,8 @@ WEIGHTS = {"chain": 4, "fan": 4, "overlapping": 3, "flaky": 2}
 class Client:
     """Submits until it is told that it succeeded, each cluster under one key, and remembers what came of it."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, system: KillableSystem) -> None:
+        self._system = system
         self.acknowledged: dict[str, str] = {}
         self.answers: Counter[int | str] = Counter()
 
@@ -101,7 +101,7 @@ class Client:
 
     def _call(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> Any:
         try:
-            status, answer = self._site.call(method, path, body, headers)
+            status, answer = self._system.call(method, path, body, headers)
         except (OSError, ValueError) as error:  # nobody listens, or who answered died
             self.answers[type(error).__name__] += 1
             sleep(0.1)
@@ -111,57 +111,57 @@ class Client:
 
 
 @contextmanager
-def _proxies(site: Site) -> Iterator[tuple[Proxy, Proxy]]:
+def _proxies(system: KillableSystem) -> Iterator[tuple[Proxy, Proxy]]:
     """Put proxies between the parts that are started from now on and their servers."""
-    (sockets,) = parse_qs(urlsplit(site.database_uri).query)["host"]
+    (sockets,) = parse_qs(urlsplit(system.database_uri).query)["host"]
     with (
         Proxy(f"{sockets}/.s.PGSQL.5432") as database,
-        Proxy(("127.0.0.1", urlsplit(site.redis_uri).port or 0)) as broker,
+        Proxy(("127.0.0.1", urlsplit(system.redis_uri).port or 0)) as broker,
     ):
-        site.environment["DATABASE_URI"] = f"postgresql://postgres@127.0.0.1:{database.port}/postgres"
-        site.environment["REDIS_URI"] = f"redis://127.0.0.1:{broker.port}/0"
+        system.environment["DATABASE_URI"] = f"postgresql://postgres@127.0.0.1:{database.port}/postgres"
+        system.environment["REDIS_URI"] = f"redis://127.0.0.1:{broker.port}/0"
         yield database, broker
 
 
 def _run_under(nemesis: Nemesis, client: Client, kinds: list[str]) -> None:
-    """Submit these clusters, evenly over the time that the nemesis rages."""
+    """Submit these clusters, evenly over the time in which faults are injected."""
     started = time.monotonic()
 
     def run(number: int) -> None:
-        sleep(max(started + RAGE_S * number / len(kinds) - time.monotonic(), 0))
+        sleep(max(started + FAULTS_S * number / len(kinds) - time.monotonic(), 0))
         client.run(number, kinds[number])
 
     with ThreadPoolExecutor(CLIENTS) as clients:
         running = [clients.submit(run, number) for number in range(len(kinds))]
-        nemesis.rage(RAGE_S)
+        nemesis.run(FAULTS_S)
         for one in running:
             one.result()
 
 
 def test_thousand_executions_survive_the_nemesis() -> None:
     print(f"seed {SEED}: NEMESIS_SEED={SEED} repeats it")
-    chance = random.Random(SEED)  # noqa: S311
-    kinds = chance.choices(list(KINDS), [WEIGHTS.get(kind, 1) for kind in KINDS], k=EXECUTIONS)
-    with fresh_site(LEASE_SECONDS="3") as site, _proxies(site) as (database, broker):
+    rng = random.Random(SEED)  # noqa: S311
+    kinds = rng.choices(list(KINDS), [WEIGHTS.get(kind, 1) for kind in KINDS], k=EXECUTIONS)
+    with fresh_killable_system(LEASE_SECONDS="3") as system, _proxies(system) as (database, broker):
         parts = Parts(
             {
-                "worker-1": site.launch_worker,
-                "worker-2": site.launch_worker,
-                "beat-1": site.start_beat,
-                "beat-2": site.start_beat,
-                "api": site.launch_api,
+                "worker-1": system.launch_worker,
+                "worker-2": system.launch_worker,
+                "beat-1": system.start_beat,
+                "beat-2": system.start_beat,
+                "api": system.launch_api,
             }
         )
-        until(lambda: site.answers("/state/health"), what="the system is ready")
-        nemesis = Nemesis(site, parts, database, broker, SEED)
-        client = Client(site)
+        until(lambda: system.answers("/state/health"), what="the system is ready")
+        nemesis = Nemesis(system, parts, database, broker, SEED)
+        client = Client(system)
         _run_under(nemesis, client, kinds)
-        assert_nothing_is_lost(site, client.acknowledged, within_s=120)
+        assert_nothing_is_lost(system, client.acknowledged, within_s=120)
 
         print("faults fired:", *(f"{count:3d} × {name}" for name, count in sorted(nemesis.fired.items())), sep="\n  ")
         print("what clients were answered:", dict(client.answers))
-        assert {str(one) for one in execution_ids(site)} == set(client.acknowledged)
-        ended = {one: site.execution(one)["status"] for one in client.acknowledged}
+        assert {str(one) for one in execution_ids(system)} == set(client.acknowledged)
+        ended = {one: system.execution(one)["status"] for one in client.acknowledged}
 
     print("executions:", dict(Counter(f"{client.acknowledged[one]} {status}" for one, status in ended.items())))
     assert nemesis.kinds.issubset(nemesis.fired)

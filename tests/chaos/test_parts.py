@@ -9,7 +9,7 @@ import redis
 from sqlalchemy import text
 
 from tests.chaos.load import ECHO, assert_nothing_is_lost, chain, fan, flush, overlapping
-from tests.chaos.servers import fresh_site
+from tests.chaos.servers import fresh_killable_system
 from tests.system import System, fresh_system
 from tests.waiting import until
 
@@ -36,23 +36,23 @@ def attempts(system: System) -> int:
 
 
 def test_everything_killed_at_once_and_started_again_goes_on() -> None:
-    with fresh_site() as site:
-        parts = [site.start_worker(), site.start_beat(), site.start_api()]
-        ids = [site.submit(*cluster) for cluster in (chain(20), fan(10), overlapping())]
-        until(lambda: is_under_way(site, ids[0]))
+    with fresh_killable_system() as system:
+        parts = [system.start_worker(), system.start_beat(), system.start_api()]
+        ids = [system.submit(*cluster) for cluster in (chain(20), fan(10), overlapping())]
+        until(lambda: is_under_way(system, ids[0]))
 
         for part in parts:
             part.kill_group()
-        site.postgres.kill()
-        site.valkey.kill()
-        site.postgres.start()
-        site.valkey.start()
-        site.start_worker()
-        site.start_beat()
-        site.start_api()
+        system.postgres.kill()
+        system.valkey.kill()
+        system.postgres.start()
+        system.valkey.start()
+        system.start_worker()
+        system.start_beat()
+        system.start_api()
 
-        assert_nothing_is_lost(site, ids)
-        assert {site.execution(one)["status"] for one in ids} == {"completed"}
+        assert_nothing_is_lost(system, ids)
+        assert {system.execution(one)["status"] for one in ids} == {"completed"}
 
 
 def test_two_beats_do_everything_once(system: System) -> None:

@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 
 from tests.chaos.load import assert_nothing_is_lost, flush, overlapping, terminate_sessions
 from tests.chaos.proxy import Faults, Proxy
-from tests.chaos.servers import Site, fresh_site
+from tests.chaos.servers import KillableSystem, fresh_killable_system
 from tests.waiting import sleep, until
 
 if TYPE_CHECKING:
@@ -80,14 +80,14 @@ class View:
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    with fresh_site(RECONCILE_INTERVAL="0.2") as site:
-        site.start_everything()
-        yield site
+def system() -> Iterator[KillableSystem]:
+    with fresh_killable_system(RECONCILE_INTERVAL="0.2") as system:
+        system.start_everything()
+        yield system
 
 
 @contextmanager
-def watched(site: Site, port: int | None = None) -> Iterator[list[View]]:
+def watched(system: KillableSystem, port: int | None = None) -> Iterator[list[View]]:
     """Have an execution of some seconds watched while this block runs; then hold every view against the database."""
     satellites = [
         {**one, "name": f"{one['name']}-{at}", "dependencies": [f"{name}-{at}" for name in one.get("dependencies", [])]}
@@ -97,23 +97,23 @@ def watched(site: Site, port: int | None = None) -> Iterator[list[View]]:
     for one in satellites:
         if one["uses"].endswith("/sleep"):
             one["config"] = {"seconds": 0.1}
-    execution_id = site.submit(*satellites)
-    views = [View(f"ws://127.0.0.1:{port or site.port}", execution_id) for _ in range(WATCHERS)]
+    execution_id = system.submit(*satellites)
+    views = [View(f"ws://127.0.0.1:{port or system.port}", execution_id) for _ in range(WATCHERS)]
     until(lambda: all(view.seq for view in views), what="all watch")
     yield views
-    until(lambda: site.answers(f"/executions/{execution_id}"), what="the API is back")
-    final = site.wait(execution_id)
+    until(lambda: system.answers(f"/executions/{execution_id}"), what="the API is back")
+    final = system.wait(execution_id)
     until(lambda: all(view.ended or view.faults for view in views), what="every watcher has seen the end")
     for view in views:
         assert view.faults == []
         assert (view.seq, view.status) == (final["seq"], "completed")
         assert view.statuses == {one["satellite_id"]: one["status"] for one in final["satellites"]}
-    assert_nothing_is_lost(site, [execution_id])
+    assert_nothing_is_lost(system, [execution_id])
 
 
-def assert_notices_come_again(site: Site) -> None:
+def assert_notices_come_again(system: KillableSystem) -> None:
     """Hold that watchers are woken by Redis again, not by looking alone."""
-    client = redis.Redis.from_url(site.redis_uri, socket_timeout=5)
+    client = redis.Redis.from_url(system.redis_uri, socket_timeout=5)
     until(lambda: client.pubsub_channels("exosphere:execution:*"), what="the API listens to Redis again")
 
 
@@ -126,72 +126,72 @@ def until_it_goes_on(views: list[View]) -> None:
     )
 
 
-def test_nothing_fails(site: Site) -> None:
-    with watched(site) as views:
+def test_nothing_fails(system: KillableSystem) -> None:
+    with watched(system) as views:
         pass
     assert {view.resumed for view in views} == {1}
 
 
-def test_redis_is_flushed(site: Site) -> None:
-    with watched(site) as views:
+def test_redis_is_flushed(system: KillableSystem) -> None:
+    with watched(system) as views:
         for _ in range(3):
-            flush(site)
+            flush(system)
             until_it_goes_on(views)
-        assert_notices_come_again(site)
+        assert_notices_come_again(system)
     assert {view.resumed for view in views} == {1}
 
 
-def test_redis_is_killed_and_comes_back(site: Site) -> None:
-    with watched(site) as views:
-        with site.valkey.away():
+def test_redis_is_killed_and_comes_back(system: KillableSystem) -> None:
+    with watched(system) as views:
+        with system.valkey.killed():
             sleep(AWAY_S)
-        assert_notices_come_again(site)
+        assert_notices_come_again(system)
         until_it_goes_on(views)
     assert {view.resumed for view in views} == {1}
 
 
-def test_redis_hangs(site: Site) -> None:
-    with watched(site) as views:
-        with site.valkey.paused():
+def test_redis_hangs(system: KillableSystem) -> None:
+    with watched(system) as views:
+        with system.valkey.paused():
             sleep(2 * AWAY_S)
-        assert_notices_come_again(site)
+        assert_notices_come_again(system)
         until_it_goes_on(views)
     assert {view.resumed for view in views} == {1}
 
 
-def test_events_come_while_redis_stays_away(site: Site) -> None:
-    with watched(site) as views, site.valkey.away():
+def test_events_come_while_redis_stays_away(system: KillableSystem) -> None:
+    with watched(system) as views, system.valkey.killed():
         seen = max(view.seq for view in views)
         # What the workers hold goes on, and its events come by looking alone.
         until(lambda: all(view.seq >= seen + 2 for view in views), what="events come without Redis")
 
 
-def test_api_is_killed_and_started_again(site: Site) -> None:
-    with watched(site) as views:
-        assert site.api is not None
-        site.api.kill_group()
+def test_api_is_killed_and_started_again(system: KillableSystem) -> None:
+    with watched(system) as views:
+        assert system.api is not None
+        system.api.kill_group()
         sleep(AWAY_S)
-        site.start_api()
+        system.start_api()
         until_it_goes_on(views)
     assert min(view.resumed for view in views) > 1
 
 
-def test_postgresql_is_killed_and_comes_back(site: Site) -> None:
-    with watched(site) as views:
-        with site.postgres.away():
+def test_postgresql_is_killed_and_comes_back(system: KillableSystem) -> None:
+    with watched(system) as views:
+        with system.postgres.killed():
             sleep(AWAY_S)
         until_it_goes_on(views)
 
 
-def test_sessions_are_terminated(site: Site) -> None:
-    with watched(site) as views:
+def test_sessions_are_terminated(system: KillableSystem) -> None:
+    with watched(system) as views:
         for _ in range(3):
-            terminate_sessions(site)
+            terminate_sessions(system)
             until_it_goes_on(views)
 
 
-def test_network_is_cut_again_and_again(site: Site) -> None:
-    with Proxy(("127.0.0.1", site.port)) as proxy, watched(site, proxy.port) as views:
+def test_network_is_cut_again_and_again(system: KillableSystem) -> None:
+    with Proxy(("127.0.0.1", system.port)) as proxy, watched(system, proxy.port) as views:
         for cut_after in (1, 3_000, 20_000):
             proxy.switch(Faults(cut_after=cut_after, cuts=WATCHERS))
             until_it_goes_on(views)
