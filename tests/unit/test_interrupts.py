@@ -158,3 +158,12 @@ def test_first_reason_stays() -> None:
         me.interrupt(Reason.TAKEN_AWAY)
 
         assert me.reason is Reason.TIMEOUT
+
+
+def test_satellite_that_asks_has_learnt_that_it_has_to_end() -> None:
+    with interruptible() as me:
+        assert not me.tell()
+        assert not me.delivered
+        me.interrupt(Reason.STOPPING)
+        assert me.tell()
+        assert me.delivered

@@ -89,6 +89,18 @@ def test_joins_with_the_same_dependencies_are_the_group_of_a_body() -> None:
     assert canvases(graph) == [Chord((["a", "b"], Group(["c", "d"])))]
 
 
+def test_tails_of_joins_with_the_same_dependencies_share_the_budget_of_copies() -> None:
+    parts = [f"part{at}" for at in range(20)]
+    tails = {
+        f"{name}{at}": [f"{name}{at - 1}"] if at else parts
+        for name in ("left", "right")
+        for at in range(LINKS_A_MESSAGE)
+    }
+    each = canvas.COPIES_A_CANVAS // len(parts) // 2
+    body = Group([[f"{name}{at}" for at in range(each)] for name in ("left", "right")])
+    assert canvases({part: [] for part in parts} | tails) == [Chord((parts, body))]
+
+
 def test_forks_within_forks_are_chords_within_chords() -> None:
     graph = {"a": [], "b": ["a"], "c": ["a"], "d": ["b"], "e": ["b"], "f": ["d", "e"], "g": ["f", "c"]}
     assert canvases(graph) == [["a", Chord(([["b", Chord((["d", "e"], "f"))], "c"], "g"))]]

@@ -84,7 +84,6 @@ class Watchdog:
     def take_away(self, held: HeldAttempt) -> None:
         """Interrupt an attempt that is no longer this process's; one that has not started will not start."""
         held.taken_away = True
-        self._interrupt(held, Reason.TAKEN_AWAY, YIELD_S)
         self._wake()
 
     def stop(self) -> None:
@@ -133,6 +132,8 @@ class Watchdog:
     def _act(self) -> None:
         now = time.monotonic()
         for held in self._held.all():
+            if held.taken_away:
+                self._interrupt(held, Reason.TAKEN_AWAY, YIELD_S)
             if self.stopping:
                 self._interrupt(held, Reason.STOPPING, STOP_YIELD_S)
             if held.deadline is not None and now >= held.deadline:
