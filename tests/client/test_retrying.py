@@ -136,13 +136,13 @@ def test_submission_is_sent_again_with_the_same_key_and_each_call_has_another() 
     assert first == again != second
 
 
-def test_requests_are_given_up_after_the_time_that_the_client_was_given() -> None:
+def test_requests_are_given_up_when_the_time_for_retries_is_over() -> None:
     server = UnreliableServer([LOST] * 20)
 
     async def run() -> None:
-        async with server.serve() as uri, StateManagerClient(uri, retry_for_s=0.3) as client:
+        async with server.serve() as uri, StateManagerClient(uri, retry_for_s=0) as client:
             await client.get_execution(EXECUTION)
 
     with pytest.raises(Unavailable, match="did not answer"):
         asyncio.run(run())
-    assert len(server.requests) > 1
+    assert len(server.requests) == 1

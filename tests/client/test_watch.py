@@ -112,7 +112,7 @@ def test_retrying_ends_when_connections_bring_nothing_for_too_long() -> None:
 
     with pytest.raises(Unavailable, match="1011"):
         asyncio.run(server.updates(retry_for_s=0.5))
-    assert len(server.asked) > 2
+    assert len(server.asked) > 1
 
 
 class Late(ScriptedServer):
