@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from redis import Redis
-    from sqlalchemy import Engine, RowMapping
+    from sqlalchemy import Engine
+
+    from state_manager.store.workers import Worker
 
 SIGN_OF_LIFE = timedelta(seconds=15)
 """A worker that was silent for longer is not counted."""
@@ -37,7 +39,7 @@ def summary(engine: Engine, redis: Redis) -> dict[str, Any]:
     """Count executions, satellites, workers and waiting messages."""
     types = satellite_types.known_types(engine, satellite_types.type_names(engine))
     workers = live_workers(engine)
-    queues = {one.queue for one in types.values()} | {queue for one in workers for queue in one["queues"]}
+    queues = {one.queue for one in types.values()} | {queue for one in workers for queue in one.queues}
     return {
         "executions": dict.fromkeys(ExecutionStatus, 0) | executions.count_by_status(engine),
         "satellites": dict.fromkeys(SatelliteStatus, 0) | satellites.count_by_status(engine),
@@ -47,7 +49,7 @@ def summary(engine: Engine, redis: Redis) -> dict[str, Any]:
     }
 
 
-def live_workers(engine: Engine) -> Sequence[RowMapping]:
+def live_workers(engine: Engine) -> Sequence[Worker]:
     """List the workers that gave a sign of life lately."""
     return workers.live_workers(engine, SIGN_OF_LIFE)
 

@@ -3,12 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from state_manager.states import TERMINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from uuid import UUID
+
+
+class Counts(Protocol):
+    """An execution's last seq and the numbers of its satellites, in all and by how they ended."""
+
+    @property
+    def seq(self) -> int: ...  # noqa: D102
+    @property
+    def total(self) -> int: ...  # noqa: D102
+    @property
+    def completed(self) -> int: ...  # noqa: D102
+    @property
+    def failed(self) -> int: ...  # noqa: D102
+    @property
+    def skipped(self) -> int: ...  # noqa: D102
+    @property
+    def cancelled(self) -> int: ...  # noqa: D102
+
+
+class Change(Protocol):
+    """An event of an execution."""
+
+    @property
+    def seq(self) -> int: ...  # noqa: D102
+    @property
+    def satellite_id(self) -> UUID | None: ...  # noqa: D102
+    @property
+    def kind(self) -> str: ...  # noqa: D102
 
 
 @dataclass(slots=True)
@@ -20,20 +48,21 @@ class Progress:
     total: int
 
     @classmethod
-    def of(cls, row: Mapping[Any, Any]) -> Progress:
-        """Read it from a row with an execution's counts; each is named after a terminal state."""
-        return cls(row["seq"], sum(row[status] for status in TERMINAL), row["total"])
+    def of(cls, counts: Counts) -> Progress:
+        """Read it from an execution's counts."""
+        ended = counts.completed + counts.failed + counts.skipped + counts.cancelled
+        return cls(counts.seq, ended, counts.total)
 
     @property
     def percent(self) -> float:
         """The satellites that have ended, from 0 to 100."""
         return round(100 * self.ended / self.total, 2)
 
-    def advance(self, event: Mapping[Any, Any]) -> None:
+    def advance(self, event: Change) -> None:
         """Count the next event of the execution."""
-        self.seq = event["seq"]
-        if event["satellite_id"] is not None:
-            self.ended += ended_by(event["kind"])
+        self.seq = event.seq
+        if event.satellite_id is not None:
+            self.ended += ended_by(event.kind)
 
 
 def ended_by(kind: str) -> int:

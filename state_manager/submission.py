@@ -14,9 +14,9 @@ from state_manager.failpoints import Point, reach
 from state_manager.retry import RetryPolicy
 from state_manager.states import ExecutionStatus, SatelliteStatus
 from state_manager.store import executions
-from state_manager.store.executions import Snapshot
+from state_manager.store.executions import Execution, Snapshot
 from state_manager.store.outages import retry_until_available
-from state_manager.store.satellites import Node
+from state_manager.store.satellites import Member, Node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
 
 OUTAGE_WAIT_S = 2.0
 """Longest that a client waits for a database that went away under its submission."""
-
-
-_NOT_STARTED = {
-    "status": SatelliteStatus.PENDING,
-    "attempt": 0,
-    **dict.fromkeys(("reason", "start_time", "end_time", "duration_ms", "error", "error_kind", "output")),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +127,37 @@ def _snapshot(execution: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], r
     """Return the execution as it began, without reading it; None where it may have gone on meanwhile."""
     if receipt.seq > len(("submitted", "started")):
         return None
-    began = {
-        **execution,
-        **dict.fromkeys(("completed", "failed", "skipped", "cancelled"), 0),
-        "total": len(rows),
-        "status": receipt.status,
-        "seq": receipt.seq,
-        "deadline": receipt.deadline,
-        "created_at": receipt.created_at,
-        "updated_at": receipt.created_at,
-        "started_at": receipt.created_at if receipt.status == ExecutionStatus.RUNNING else None,
-        "finished_at": None,
-        "error": None,
-    }
-    return Snapshot(began, [{**_NOT_STARTED, **row} for row in rows], outputs_omitted=False)
+    began = Execution(
+        **{name: execution[name] for name in ("id", "project", "cluster_id", "sla", "timeout_s", "definition")},
+        status=receipt.status,
+        deadline=receipt.deadline,
+        error=None,
+        seq=receipt.seq,
+        total=len(rows),
+        completed=0,
+        failed=0,
+        skipped=0,
+        cancelled=0,
+        created_at=receipt.created_at,
+        updated_at=receipt.created_at,
+        started_at=receipt.created_at if receipt.status == ExecutionStatus.RUNNING else None,
+        finished_at=None,
+    )
+    return Snapshot(began, [_not_started(row) for row in rows], outputs_omitted=False)
+
+
+def _not_started(row: Mapping[str, Any]) -> Member:
+    return Member(
+        **{name: row[name] for name in ("id", "name", "identifier", "dependencies", "dependents")},
+        status=SatelliteStatus.PENDING,
+        reason=None,
+        start_time=None,
+        end_time=None,
+        duration_ms=None,
+        error=None,
+        error_kind=None,
+        attempt=0,
+    )
 
 
 def _canonical(document: Mapping[str, Any]) -> str:

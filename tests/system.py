@@ -198,4 +198,4 @@ class System:
         assert worker.returncode is None, worker.output
 
     def _worker_ids(self) -> set[UUID]:
-        return {row["id"] for row in workers.live_workers(self.engine, timedelta(seconds=15))}
+        return {worker.id for worker in workers.live_workers(self.engine, timedelta(seconds=15))}

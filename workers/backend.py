@@ -45,7 +45,7 @@ class StateBackend(BaseBackend):  # type: ignore[misc]  # celery has no types
         """Cancel the execution of a satellite whose task was revoked, in Flower or by Celery's own commands."""
         row = satellites.get(engine(), UUID(task_id.partition("~")[0]))
         if row is not None:
-            current_process().lifecycle.stop(row["execution_id"], ExecutionStatus.CANCELLED)
+            current_process().lifecycle.stop(row.execution_id, ExecutionStatus.CANCELLED)
 
     def on_chord_part_return(self, request: Context, state: str, result: Any, **_: Any) -> None:  # noqa: ARG002
         """Send the chord's body, if this part's settle was the one that made it ready."""
@@ -57,12 +57,12 @@ class StateBackend(BaseBackend):  # type: ignore[misc]  # celery has no types
         row = satellites.get(engine(), UUID(task_id.partition("~")[0]))
         if row is None:
             return {"status": states.PENDING, "result": None}
-        state = _CELERY_STATES[row["status"]]
-        failure = {"exc_type": row["error_kind"], "exc_message": row["error"], "exc_module": "exospherehost"}
+        state = _CELERY_STATES[row.status]
+        failure = {"exc_type": row.error_kind, "exc_message": row.error, "exc_module": "exospherehost"}
         return {
             "task_id": task_id,
             "status": state,
-            "result": failure if state == states.FAILURE else row["output"],
-            "traceback": row["traceback"],
+            "result": failure if state == states.FAILURE else row.output,
+            "traceback": row.traceback,
             "children": [],
         }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from state_manager.progress import Progress
+    from state_manager.store.events import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,12 @@ class Entry:
         return self.satellite_id == satellite_id and self.status in TERMINAL
 
 
-def event_entries(rows: Iterable[Mapping[Any, Any]], progress: Progress) -> list[Entry]:
+def event_entries(rows: Iterable[Event], progress: Progress) -> list[Entry]:
     """Encode the next events of an execution with the percentage at each, and advance `progress` by them."""
     return [_event_entry(row, progress) for row in rows]
 
 
-def _event_entry(row: Mapping[Any, Any], progress: Progress) -> Entry:
+def _event_entry(row: Event, progress: Progress) -> Entry:
     progress.advance(row)
     event = {"type": "event", **events.present(row), "progress": progress.percent}
     return Entry(progress.seq, event["satellite_id"], event["status"], True, frames.encode(event))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from state_manager.progress import Progress
+    from state_manager.store import events
 
 KEPT_ENTRIES = 10_000
 KEPT_BYTES = 4 * 1024 * 1024
@@ -49,7 +50,7 @@ class Feed:
         """The last event that the feed has."""
         return self._progress.seq
 
-    def extend(self, rows: Sequence[Mapping[Any, Any]]) -> None:
+    def extend(self, rows: Sequence[events.Event]) -> None:
         """Add events, the next after `seq` and without a gap."""
         with self._lock:
             self._append(event_entries(rows, self._progress))

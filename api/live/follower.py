@@ -83,7 +83,7 @@ class Follower:
         raise_if_closing(self.hub)
         rows = events.after(self.engine, {self.execution_id: self.position.seq}, PAGE)
         # A retry may have come meanwhile: its events would be the last that is seen of what is finished.
-        rows = [row for row in rows if row["seq"] <= until]
+        rows = [row for row in rows if row.seq <= until]
         entries = event_entries(rows, self.position)
         batch = batch_of(entries, satellite_id=self.satellite_id, open_at=self.head.seq)
         del rows, entries  # they may be megabytes, and a slow reader takes its time

@@ -7,7 +7,7 @@ import logging
 import time
 from contextlib import contextmanager
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -159,7 +159,7 @@ class Hub:
             return ()
         rows = events.after(self._engine, {one: feed.seq for one, feed in feeds.items()}, PAGE)
         more = []
-        for execution_id, new in groupby(rows, key=itemgetter("execution_id")):
+        for execution_id, new in groupby(rows, key=attrgetter("execution_id")):
             page = list(new)
             feeds[execution_id].extend(page)
             if len(page) == PAGE:

@@ -101,7 +101,7 @@ def satellite(connection: Connection, satellite_id: str) -> None:
     row = satellites.get(services.engine, found)
     if row is None:
         raise _not_found("satellite", satellite_id)
-    head, execution_id, finished = Progress.of(row), row["execution_id"], row["status"] in TERMINAL
+    head, execution_id, finished = Progress.of(row), row.execution_id, row.status in TERMINAL
     if since is None:
         snapshot = present_satellite(row)
         connection.send_message({"type": "snapshot", "seq": head.seq, "satellite": snapshot})
@@ -137,8 +137,8 @@ def _send_snapshot(
         if snapshot is None:
             raise _not_found("execution", str(execution_id))
         row = snapshot.execution
-        message = {"type": "snapshot", "seq": row["seq"], "execution": present_execution(snapshot)}
-        return Progress.of(row), row["status"], frames.text(frames.encode(message))
+        message = {"type": "snapshot", "seq": row.seq, "execution": present_execution(snapshot)}
+        return Progress.of(row), row.status, frames.text(frames.encode(message))
 
     at, status, framed = services.snapshots.get(execution_id, make)
     if status in FINISHED and at.seq < head.seq:
@@ -151,7 +151,7 @@ def _head(services: Services, execution_id: UUID) -> tuple[Progress, ExecutionSt
     row = executions.progress(services.engine, execution_id)
     if row is None:
         raise _not_found("execution", str(execution_id))
-    return Progress.of(row), row["status"]
+    return Progress.of(row), row.status
 
 
 def _position(services: Services, execution_id: UUID, seq: int, head: Progress) -> Progress:

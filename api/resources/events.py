@@ -61,4 +61,4 @@ def find(query: Mapping[str, Any], execution_id: UUID) -> Response:
     if rows is None:
         raise NotFound(f"there is no execution {execution_id}")
     page, last = pages.cut(rows, limit)
-    return jsonify(items=present.all(page), next_after=last and last["seq"])
+    return jsonify(items=present.all(page), next_after=last and last.seq)

@@ -116,13 +116,12 @@ present_listed = Presenter(ListedExecution, progress=present_progress)
 
 def present(snapshot: Snapshot) -> dict[str, Any]:
     """Make the response of an execution in full; its outputs are left out where the snapshot has none."""
-    row, rows = snapshot.execution, snapshot.satellites
-    definition = row["definition"]
+    members, definition = snapshot.satellites, snapshot.execution.definition or {}
     return {
-        **present_listed(row),
+        **present_listed(snapshot.execution),
         **{name: definition[name] for name in ("title", "description") if name in definition},
-        "satellites": (present_light_member if snapshot.outputs_omitted else present_member).all(rows),
-        "dependencies": {str(one["id"]): [str(needed) for needed in one["dependencies"]] for one in rows},
+        "satellites": (present_light_member if snapshot.outputs_omitted else present_member).all(members),
+        "dependencies": {str(one.id): [str(needed) for needed in one.dependencies] for one in members},
         "results": {} if snapshot.outputs_omitted else _results(snapshot),
         "output_omitted": snapshot.outputs_omitted,
     }
@@ -164,7 +163,7 @@ def submit(headers: Mapping[str, str]) -> Response:
         defaults=services.defaults,
     )
     snapshot = submitted.snapshot or _snapshot(services, submitted.execution_id)
-    if submitted.created and snapshot.execution["status"] == ExecutionStatus.RUNNING:
+    if submitted.created and snapshot.execution.status == ExecutionStatus.RUNNING:
         services.dispatcher.dispatch_new(submitted.execution_id, submitted.nodes)
     response = jsonify(present(snapshot))
     response.status_code = HTTPStatus.CREATED if submitted.created else HTTPStatus.OK
@@ -208,8 +207,8 @@ def retry(execution_id: UUID) -> tuple[Response, int]:
     """Resume a failed execution from where it failed; what is done stays done."""
     services = current_services()
     snapshot = _snapshot(services, execution_id)
-    if snapshot.execution["status"] != ExecutionStatus.FAILED or not services.lifecycle.retry(execution_id).revived:
-        raise Conflict(f"execution {execution_id} is {snapshot.execution['status']}, not failed")
+    if snapshot.execution.status != ExecutionStatus.FAILED or not services.lifecycle.retry(execution_id).revived:
+        raise Conflict(f"execution {execution_id} is {snapshot.execution.status}, not failed")
     return jsonify(present(_snapshot(services, execution_id))), HTTPStatus.ACCEPTED
 
 
@@ -218,7 +217,7 @@ def find(wanted: Filter) -> Response:
     """List executions, newest first."""
     rows = executions.find(current_services().engine, replace(wanted, limit=wanted.limit + 1))
     page, last = pages.cut(rows, wanted.limit)
-    return jsonify(items=present_listed.all(page), next_cursor=last and str(last["id"]))
+    return jsonify(items=present_listed.all(page), next_cursor=last and str(last.id))
 
 
 def _snapshot(services: Services, execution_id: UUID) -> Snapshot:
@@ -231,7 +230,7 @@ def _snapshot(services: Services, execution_id: UUID) -> Snapshot:
 def _results(snapshot: Snapshot) -> dict[str, Any]:
     """Collect the outputs of the satellites that nothing depends on."""
     return {
-        one["name"]: one["output"]
+        one.name: one.output
         for one in snapshot.satellites
-        if not one["dependents"] and one["status"] == SatelliteStatus.COMPLETED
+        if not one.dependents and one.status == SatelliteStatus.COMPLETED
     }

@@ -72,7 +72,7 @@ class Verdict(Schema):
     reason = fields.String(metadata={"description": "Only where the answer is no"})
 
 
-present_worker = Presenter(Worker, age_s=lambda row: round(float(row["age_s"]), 3))
+present_worker = Presenter(Worker, age_s=lambda row: round(row.age_s, 3))
 
 
 @blueprint.operation("GET", "", Health, also=(HTTPStatus.SERVICE_UNAVAILABLE,))

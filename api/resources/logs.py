@@ -15,7 +15,7 @@ from api.presenter import Presenter
 from api.resources.satellites import read
 from api.schemas import SEQ
 from api.services import current_services
-from state_manager.store import satellites
+from state_manager.store import logs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,8 +55,8 @@ present = Presenter(Log)
 def find(query: Mapping[str, Any], satellite_id: UUID) -> Response:
     """Read what a satellite logged, oldest first."""
     limit = query["limit"]
-    rows = satellites.read_logs(current_services().engine, satellite_id, after=query["cursor"], limit=limit + 1)
+    rows = logs.read_logs(current_services().engine, satellite_id, after=query["cursor"], limit=limit + 1)
     if not rows:
         read(satellite_id)  # raises where there is no such satellite
     page, last = pages.cut(rows, limit)
-    return jsonify(items=present.all(page), next_cursor=last and str(last["id"]))
+    return jsonify(items=present.all(page), next_cursor=last and str(last.id))

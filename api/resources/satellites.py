@@ -17,10 +17,7 @@ from state_manager.states import SatelliteStatus, SkipReason
 from state_manager.store import satellites
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from uuid import UUID
-
-    from sqlalchemy import RowMapping
 
 blueprint = Blueprint("satellites", __name__, url_prefix="/satellites", description="Units of work of an execution")
 
@@ -73,13 +70,12 @@ class Satellite(Member):
     dependencies = fields.List(fields.UUID())
 
 
-def _retries(row: Mapping[Any, Any]) -> int:
-    retries: int = max(row["attempt"] - 1, 0)
-    return retries
+def _retries(satellite: satellites.Member | satellites.Satellite) -> int:
+    return max(satellite.attempt - 1, 0)
 
 
-def _input(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {**(row["dependency_outputs"] or {}), **row["input"]}
+def _input(satellite: satellites.Satellite) -> dict[str, Any]:
+    return {**(satellite.dependency_outputs or {}), **satellite.input}
 
 
 present_member = Presenter(Member, retries=_retries)
@@ -102,16 +98,16 @@ def get(satellite_id: UUID) -> Response:
 )
 def retry(satellite_id: UUID) -> tuple[Response, int]:
     """Retry a failed satellite, and what was skipped because of it alone; also while its execution runs."""
-    row = read(satellite_id)
+    found = read(satellite_id)
     lifecycle = current_services().lifecycle
-    if row["status"] != SatelliteStatus.FAILED or not lifecycle.retry(row["execution_id"], satellite_id).revived:
-        raise Conflict(f"satellite {satellite_id} is {row['status']}, not failed")
+    if found.status != SatelliteStatus.FAILED or not lifecycle.retry(found.execution_id, satellite_id).revived:
+        raise Conflict(f"satellite {satellite_id} is {found.status}, not failed")
     return jsonify(present(read(satellite_id))), HTTPStatus.ACCEPTED
 
 
-def read(satellite_id: UUID) -> RowMapping:
-    """Read a satellite's row; raises NotFound."""
-    row = satellites.get(current_services().engine, satellite_id)
-    if row is None:
+def read(satellite_id: UUID) -> satellites.Satellite:
+    """Read a satellite; raises NotFound."""
+    found = satellites.get(current_services().engine, satellite_id)
+    if found is None:
         raise NotFound(f"there is no satellite {satellite_id}")
-    return row
+    return found

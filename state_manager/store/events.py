@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, text
 
@@ -10,13 +11,14 @@ from state_manager.progress import ended_by
 from state_manager.store.tables import events, executions, satellites
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
+    from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import Engine, RowMapping
+    from sqlalchemy import Engine
 
 _AFTER = text("""
-    SELECT e.*, s.name
+    SELECT e.execution_id, e.seq, e.satellite_id, e.kind, e.status, e.at, e.data, s.name
     FROM unnest(CAST(:ids AS uuid[]), CAST(:seqs AS bigint[])) AS known(id, seq)
     CROSS JOIN LATERAL (
         SELECT * FROM events WHERE execution_id = known.id AND seq > known.seq ORDER BY seq LIMIT :limit
@@ -26,7 +28,21 @@ _AFTER = text("""
 """)
 
 
-def read(engine: Engine, execution_id: UUID, *, after: int, limit: int) -> Sequence[RowMapping] | None:
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change of an execution, or of the one of its satellites that is named."""
+
+    execution_id: UUID
+    seq: int
+    satellite_id: UUID | None
+    kind: str
+    status: str
+    at: datetime
+    data: dict[str, Any] | None
+    name: str | None
+
+
+def read(engine: Engine, execution_id: UUID, *, after: int, limit: int) -> list[Event] | None:
     """Read an execution's events with seq > `after`, in order; None where there is no such execution."""
     query = (
         select(events, satellites.c.name)
@@ -36,17 +52,17 @@ def read(engine: Engine, execution_id: UUID, *, after: int, limit: int) -> Seque
         .limit(limit)
     )
     with engine.connect() as connection:
-        rows = connection.execute(query).mappings().all()
+        rows = [Event(*row) for row in connection.execute(query)]
         if rows or connection.execute(select(executions.c.id).where(executions.c.id == execution_id)).first():
             return rows
     return None
 
 
-def after(engine: Engine, known: Mapping[UUID, int], limit: int) -> Sequence[RowMapping]:
+def after(engine: Engine, known: Mapping[UUID, int], limit: int) -> list[Event]:
     """Read the events of several executions, of each those with seq > the one known, in order, at most `limit`."""
     parameters = {"ids": list(known), "seqs": list(known.values()), "limit": limit}
     with engine.connect() as connection:
-        return connection.execute(_AFTER, parameters).mappings().all()
+        return [Event(*row) for row in connection.execute(_AFTER, parameters)]
 
 
 def ended_at(engine: Engine, execution_id: UUID, seq: int) -> int:

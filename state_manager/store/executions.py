@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, text
 
-from state_manager.states import TERMINAL, ExecutionStatus
+from state_manager.states import ExecutionStatus
+from state_manager.store.satellites import Member
 from state_manager.store.tables import executions, satellites
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import Engine, RowMapping
+    from sqlalchemy import Engine
 
 RESULTS_IN_FULL_BYTES = 1024 * 1024
 """Largest sum of the outputs that are returned with an execution; above it, read them from the satellites."""
@@ -23,13 +24,6 @@ RESULTS_IN_FULL_BYTES = 1024 * 1024
 _SUBMIT = text("SELECT * FROM submit(CAST(:execution AS json), CAST(:satellites AS json), :max_concurrent, :now)")
 _STOP = text("SELECT * FROM stop(:id, CAST(:status AS execution_status), :error, :max_concurrent, :now, :if_late)")
 _RETRY = text("SELECT * FROM retry(:id, :satellite, :now)")
-_LIGHT = [
-    satellites.c[name]
-    for name in (
-        "id", "name", "identifier", "status", "reason", "start_time", "end_time", "duration_ms",
-        "error", "error_kind", "attempt", "dependencies", "dependents", "output_bytes",
-    )
-]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +40,53 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """An execution and its satellites as they were at one moment, the one of `execution["seq"]`.
+class Head:
+    """How far an execution is: the seq of its last event, and how many of its satellites have ended, and how."""
 
-    The satellites' rows have no `output` when `outputs_omitted`.
+    status: ExecutionStatus
+    seq: int
+    total: int
+    completed: int
+    failed: int
+    skipped: int
+    cancelled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """An execution without its satellites."""
+
+    id: UUID
+    project: str
+    cluster_id: str
+    status: ExecutionStatus
+    sla: str
+    deadline: datetime
+    timeout_s: float
+    error: str | None
+    seq: int
+    total: int
+    completed: int
+    failed: int
+    skipped: int
+    cancelled: int
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    definition: dict[str, Any] | None = None
+    """The submitted document; None in a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An execution and its satellites as they were at one moment, the one of `execution.seq`.
+
+    The satellites have no `output` when `outputs_omitted`.
     """
 
-    execution: Mapping[Any, Any]
-    satellites: Sequence[Mapping[Any, Any]]
+    execution: Execution
+    satellites: Sequence[Member]
     outputs_omitted: bool
 
 
@@ -68,6 +101,10 @@ class Filter:
     created_before: datetime | None = None
     cursor: UUID | None = None
     limit: int = 50
+
+
+_LISTED = [executions.c[field.name] for field in fields(Execution) if field.name != "definition"]
+_MEMBER = [satellites.c[field.name] for field in fields(Member) if field.name != "output"]
 
 
 def submit(
@@ -149,31 +186,30 @@ def past_their_time(engine: Engine, limit: int, *, without: Collection[UUID] = (
 def get(engine: Engine, execution_id: UUID) -> Snapshot | None:
     """Read an execution with its satellites, in one consistent view."""
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-        execution = (
-            connection.execute(select(executions).where(executions.c.id == execution_id)).mappings().one_or_none()
-        )
-        if execution is None:
+        columns = [*_LISTED, executions.c.definition]
+        query = select(*columns).where(executions.c.id == execution_id)
+        row = connection.execute(query).one_or_none()
+        if row is None:
             return None
         mine = satellites.c.execution_id == execution_id
         size = connection.execute(select(func.sum(satellites.c.output_bytes)).where(mine)).scalar_one()
         omitted = size > RESULTS_IN_FULL_BYTES
-        columns = _LIGHT if omitted else [*_LIGHT, satellites.c.output]
-        rows = connection.execute(select(*columns).where(mine).order_by(satellites.c.ordinal)).mappings().all()
-    return Snapshot(execution, rows, omitted)
+        columns = _MEMBER if omitted else [*_MEMBER, satellites.c.output]
+        members = connection.execute(select(*columns).where(mine).order_by(satellites.c.ordinal)).all()
+    return Snapshot(Execution(*row), [Member(*member) for member in members], omitted)
 
 
-def progress(engine: Engine, execution_id: UUID) -> RowMapping | None:
-    """Read how far an execution is: its `status` and `seq`, and the counts of its satellites."""
-    columns = [executions.c[name] for name in ("status", "seq", "total", *TERMINAL)]
-    query = select(*columns).where(executions.c.id == execution_id)
+def progress(engine: Engine, execution_id: UUID) -> Head | None:
+    """Read how far an execution is."""
+    query = select(*(executions.c[field.name] for field in fields(Head))).where(executions.c.id == execution_id)
     with engine.connect() as connection:
-        return connection.execute(query).mappings().one_or_none()
+        row = connection.execute(query).one_or_none()
+    return None if row is None else Head(*row)
 
 
-def find(engine: Engine, wanted: Filter) -> Sequence[RowMapping]:
+def find(engine: Engine, wanted: Filter) -> list[Execution]:
     """List executions, newest first, without their satellites; at most `limit` of them."""
-    columns = [column for column in executions.c if column.name != "definition"]
-    query = select(*columns).order_by(executions.c.id.desc()).limit(wanted.limit)
+    query = select(*_LISTED).order_by(executions.c.id.desc()).limit(wanted.limit)
     for column in ("project", "cluster_id", "status"):
         if (value := getattr(wanted, column)) is not None:
             query = query.where(executions.c[column] == value)
@@ -184,7 +220,7 @@ def find(engine: Engine, wanted: Filter) -> Sequence[RowMapping]:
     if wanted.cursor is not None:
         query = query.where(executions.c.id < wanted.cursor)
     with engine.connect() as connection:
-        return connection.execute(query).mappings().all()
+        return [Execution(*row) for row in connection.execute(query)]
 
 
 def count_by_status(engine: Engine) -> dict[ExecutionStatus, int]:

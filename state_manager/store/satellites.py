@@ -1,21 +1,23 @@
-"""Satellites, their logs and the shape of their graph, as they are read."""
+"""Satellites and the shape of their graph, as they are read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, func, insert, select
+from sqlalchemy import case, func, select
 
-from state_manager.states import TERMINAL, SatelliteStatus
-from state_manager.store.tables import executions, logs, satellites
+from state_manager.states import SatelliteStatus
+from state_manager.store.tables import executions, satellites
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import Engine, RowMapping
+    from sqlalchemy import Engine
+
+    from state_manager.states import RunWhen
 
 INPUT_IN_FULL_BYTES = 64 * 1024 * 1024
 """Largest sum of its dependencies' outputs that is read with a satellite; PostgreSQL's JSON has a limit, too."""
@@ -32,21 +34,69 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class LogRecord:
-    """A line that a satellite logged during an attempt."""
+class Member:
+    """A satellite as part of its execution."""
 
-    satellite_id: UUID
+    id: UUID
+    name: str
+    identifier: str
+    status: SatelliteStatus
+    reason: str | None
+    start_time: datetime | None
+    end_time: datetime | None
+    duration_ms: float | None
+    error: str | None
+    error_kind: str | None
     attempt: int
-    at: datetime
-    level: str
-    message: str
+    dependencies: Sequence[UUID]
+    dependents: Sequence[UUID]
+    output: Any = None
 
 
-def get(engine: Engine, satellite_id: UUID) -> RowMapping | None:
-    """Read one satellite, with `dependency_outputs` by name, and the `seq` and counts of its execution.
+@dataclass(frozen=True, slots=True)
+class Satellite:
+    """A satellite in full, and how far its execution was at that moment, as in `executions.Head`."""
 
-    Without those outputs where `input_omitted`: they are too large together.
-    """
+    id: UUID
+    execution_id: UUID
+    name: str
+    identifier: str
+    status: SatelliteStatus
+    reason: str | None
+    queue: str
+    run_when: RunWhen
+    config: dict[str, Any]
+    input: dict[str, Any]
+    output: Any
+    error: str | None
+    error_kind: str | None
+    traceback: str | None
+    dependencies: Sequence[UUID]
+    not_before: datetime | None
+    timeout_s: float | None
+    retry_policy: dict[str, Any]
+    max_attempts: int
+    attempt: int
+    start_time: datetime | None
+    end_time: datetime | None
+    duration_ms: float | None
+    resource_usage: dict[str, Any] | None
+    input_omitted: bool
+    dependency_outputs: dict[str, Any] | None
+    """By name; None, too, where `input_omitted`: they are too large together."""
+    seq: int
+    total: int
+    completed: int
+    failed: int
+    skipped: int
+    cancelled: int
+
+
+_OF_ITS_EXECUTION = ("seq", "total", "completed", "failed", "skipped", "cancelled")
+
+
+def get(engine: Engine, satellite_id: UUID) -> Satellite | None:
+    """Read one satellite."""
     needed = satellites.alias()
     outputs = (
         select(func.json_object_agg(needed.c.name, needed.c.output))
@@ -54,14 +104,17 @@ def get(engine: Engine, satellite_id: UUID) -> RowMapping | None:
         .scalar_subquery()
     )
     omitted = satellites.c.input_bytes > INPUT_IN_FULL_BYTES
-    inputs = [omitted.label("input_omitted"), case((~omitted, outputs)).label("dependency_outputs")]
+    of_its_own = [satellites.c[field.name] for field in fields(Satellite) if field.name in satellites.c]
+    of_its_execution = [executions.c[name] for name in _OF_ITS_EXECUTION]
+    columns = [*of_its_own, omitted, case((~omitted, outputs)), *of_its_execution]
     query = (
-        select(satellites, *inputs, *(executions.c[name] for name in ("seq", "total", *TERMINAL)))
+        select(*columns)
         .join(executions, executions.c.id == satellites.c.execution_id)
         .where(satellites.c.id == satellite_id)
     )
     with engine.connect() as connection:
-        return connection.execute(query).mappings().one_or_none()
+        row = connection.execute(query).one_or_none()
+    return None if row is None else Satellite(*row)
 
 
 def ready(engine: Engine, execution_id: UUID) -> list[UUID]:
@@ -88,26 +141,3 @@ def count_by_status(engine: Engine) -> dict[SatelliteStatus, int]:
         SatelliteStatus.RUNNING: running_now,
         **dict(zip(ended, counts, strict=True)),
     }
-
-
-def write_logs(engine: Engine, records: Sequence[LogRecord]) -> None:
-    """Append lines that satellites logged."""
-    rows = [
-        {
-            "satellite_id": record.satellite_id,
-            "attempt": record.attempt,
-            "at": record.at,
-            "level": record.level,
-            "message": record.message,
-        }
-        for record in records
-    ]
-    with engine.connect() as connection:
-        connection.execute(insert(logs), rows)
-
-
-def read_logs(engine: Engine, satellite_id: UUID, *, after: int, limit: int) -> Sequence[RowMapping]:
-    """Read a satellite's log lines after the one with id `after`, oldest first."""
-    query = select(logs).where(logs.c.satellite_id == satellite_id, logs.c.id > after).order_by(logs.c.id).limit(limit)
-    with engine.connect() as connection:
-        return connection.execute(query).mappings().all()

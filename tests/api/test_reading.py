@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from state_manager.states import SatelliteStatus
-from state_manager.store.satellites import LogRecord, write_logs
+from state_manager.store.logs import LogRecord, write_logs
 from state_manager.store.transitions import Outcome, claim, settle
 from tests.api.conftest import ECHO, cluster, satellite
 

@@ -174,7 +174,7 @@ def test_reader_that_stops_is_closed_with_1013_and_resumes(system: System, tmp_p
 
 def has_failed(system: System, execution_id: str) -> bool:
     row = executions.progress(system.engine, UUID(execution_id))
-    return row is not None and row["status"] == "failed"
+    return row is not None and row.status == "failed"
 
 
 def frames_of(connection: socket.socket) -> Iterator[tuple[int, bytes]]:

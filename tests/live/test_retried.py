@@ -47,7 +47,7 @@ def test_progress_counts_every_end_and_takes_back_what_is_retried(engine: Engine
     snapshot = executions.get(engine, retried.execution_id)
     assert snapshot is not None
     assert Progress.of(snapshot.execution) == known
-    statuses = {one["name"]: one["status"] for one in snapshot.satellites}
+    statuses = {one.name: one.status for one in snapshot.satellites}
     assert statuses == {"good": "completed", "bad": "completed", "behind": "cancelled", "last": "cancelled"}
 
 

@@ -158,7 +158,7 @@ def test_release_gives_back_what_was_not_started(engine: Engine) -> None:
     assert settle(engine, completed(attempts[1])).landed == frozenset()
     assert transitions.release(engine, attempts) == []
     log = events.read(engine, submitted.execution_id, after=0, limit=100) or []
-    assert [one["name"] for one in log if one["kind"] == "released"] == ["s1", "s2"]
+    assert [one.name for one in log if one.kind == "released"] == ["s1", "s2"]
     assert_sound(engine, submitted.execution_id)
 
 

@@ -159,8 +159,8 @@ def test_loss_stands_in_the_event_log(engine: Engine) -> None:
     log = events.read(engine, submitted.execution_id, after=0, limit=100)
     assert log is not None
     error = "worker lost in attempt 1: it is gone"
-    assert (log[-1]["kind"], log[-1]["status"]) == ("retrying", "pending")
-    assert {"attempt": 1, "error": error, "kind": "worker_lost"}.items() <= log[-1]["data"].items()
+    assert (log[-1].kind, log[-1].status) == ("retrying", "pending")
+    assert {"attempt": 1, "error": error, "kind": "worker_lost"}.items() <= (log[-1].data or {}).items()
     assert satellites.ready(engine, submitted.execution_id) == [submitted["s0"]]
 
 

@@ -62,7 +62,7 @@ def test_renewal_says_that_its_worker_is_there(engine: Engine) -> None:
         assert connection.execute(select(tables.workers.c.renewed_at)).scalar_one() == NOON
     assert workers.live_workers(engine, timedelta(days=1)) == []
     renew(engine, [])
-    assert [one["id"] for one in workers.live_workers(engine, timedelta(days=1))] == [WORKER]
+    assert [one.id for one in workers.live_workers(engine, timedelta(days=1))] == [WORKER]
 
 
 def test_renewal_names_what_was_taken_away(engine: Engine) -> None:

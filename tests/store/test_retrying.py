@@ -135,7 +135,7 @@ def test_retry_tells_of_the_execution_and_then_of_each_satellite(engine: Engine)
     retry(engine, submitted)
     log = events.read(engine, submitted.execution_id, after=before, limit=100)
     assert log is not None
-    assert [(one["seq"] - before, one["kind"], one["status"], one["name"]) for one in log] == [
+    assert [(one.seq - before, one.kind, one.status, one.name) for one in log] == [
         (1, "retried", "running", None),
         (2, "retried", "pending", "s0"),
         (3, "retried", "pending", "s1"),

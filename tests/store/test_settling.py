@@ -74,9 +74,9 @@ def test_failure_stands_in_the_event_log(engine: Engine) -> None:
     fail(engine, submitted, "s0")
     log = events.read(engine, submitted.execution_id, after=0, limit=100)
     assert log is not None
-    (event,) = [one for one in log if (one["kind"], one["name"]) == ("failed", "s0")]
+    (event,) = [one for one in log if (one.kind, one.name) == ("failed", "s0")]
     told = {"attempt": 1, "error": "ValueError: no", "kind": "logic_error", "traceback": "…"}
-    assert told.items() <= event["data"].items()
+    assert told.items() <= (event.data or {}).items()
 
 
 def test_late_settle_changes_nothing(engine: Engine) -> None:

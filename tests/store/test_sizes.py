@@ -90,8 +90,8 @@ def test_satellite_is_read_without_inputs_that_are_too_large(engine: Engine, mon
     light = satellites.get(engine, submitted["join"])
     assert whole is not None
     assert light is not None
-    assert (whole["input_omitted"], len(whole["dependency_outputs"])) == (False, 3)
-    assert (light["input_omitted"], light["dependency_outputs"]) == (True, None)
+    assert (whole.input_omitted, whole.dependency_outputs) == (False, dict.fromkeys(["s0", "s1", "s2"], HUNDRED))
+    assert (light.input_omitted, light.dependency_outputs) == (True, None)
 
 
 def test_claim_sent_again_answers_all_that_its_token_holds(engine: Engine) -> None:

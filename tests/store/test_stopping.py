@@ -73,7 +73,7 @@ def test_stopping_tells_of_each_satellite_and_then_of_the_execution(engine: Engi
     time_out(engine, submitted)
     log = events.read(engine, submitted.execution_id, after=before, limit=100)
     assert log is not None
-    assert [(one["seq"] - before, one["kind"], one["name"], one["data"]) for one in log] == [
+    assert [(one.seq - before, one.kind, one.name, one.data) for one in log] == [
         (1, "cancelled", "b", None),
         (2, "cancelled", "a", None),
         (3, "failed", None, {"error": TOO_LATE}),

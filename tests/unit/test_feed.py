@@ -12,6 +12,7 @@ import pytest
 from api.live import feed as feeds
 from api.live.feed import Feed, TooSlow
 from state_manager.progress import Progress
+from state_manager.store import events
 from tests.live.frames import messages_in
 
 if TYPE_CHECKING:
@@ -22,17 +23,9 @@ EXECUTION = uuid4()
 SATELLITES = [uuid4() for _ in range(4)]
 
 
-def event(seq: int, kind: str, satellite: UUID | None = None, **data: Any) -> dict[str, Any]:
-    return {
-        "execution_id": EXECUTION,
-        "seq": seq,
-        "satellite_id": satellite,
-        "name": None,
-        "kind": kind,
-        "status": {"started": "running", "retried": "pending"}.get(kind, kind),
-        "at": NOW,
-        "data": data or None,
-    }
+def event(seq: int, kind: str, satellite: UUID | None = None, **data: Any) -> events.Event:
+    status = {"started": "running", "retried": "pending"}.get(kind, kind)
+    return events.Event(EXECUTION, seq, satellite, kind, status, NOW, data or None, name=None)
 
 
 def started_at(seq: int = 2) -> Feed:

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from threading import Lock, Timer
 from typing import TYPE_CHECKING
 
+from state_manager.store.logs import LogRecord, write_logs
 from state_manager.store.outages import DATABASE_ERRORS, describe, is_outage
-from state_manager.store.satellites import LogRecord, write_logs
 from workers.attempt import prints
 from workers.attempt.interrupts import shielded
 from workers.process import engine
