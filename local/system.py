@@ -41,8 +41,9 @@ def running_system(settings: Settings, stop_signal: StopSignal, logs: Path | Non
     with exclusive_home(settings):
         supervisor = Supervisor(settings.home, print_message)
         try:
+            redis_is_external = settings.redis_uri is not None
             settings = start_servers(settings, supervisor, stop_signal)
-            prepare(settings, supervisor, stop_signal)
+            prepare(settings, supervisor, stop_signal, check_redis=redis_is_external)
             for part in parts(settings, logs):
                 supervisor.start(part)
             began = time.monotonic()
@@ -74,10 +75,10 @@ def start_servers(settings: Settings, supervisor: Supervisor, stop_signal: StopS
     return replace(settings, redis_uri=redis_uri, database_uri=database_uri)
 
 
-def prepare(settings: Settings, supervisor: Supervisor, stop_signal: StopSignal) -> None:
-    """Check Redis and migrate the database, and tell of unfinished executions in it, which go on now."""
+def prepare(settings: Settings, supervisor: Supervisor, stop_signal: StopSignal, *, check_redis: bool) -> None:
+    """Migrate the database, and tell of unfinished executions in it, which go on now."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "local.prepare"],
+        [sys.executable, "-m", "local.prepare", *(["--check-redis"] if check_redis else [])],
         env={**environment(settings), HOME_VARIABLE: str(settings.home)},
         cwd=ROOT,
         stdout=subprocess.PIPE,

@@ -65,6 +65,11 @@ def get(port: str, path: str) -> Any:
         return json.load(response)
 
 
+def satellite(port: str, execution_id: str, name: str) -> Any:
+    satellites = get(port, f"/executions/{execution_id}")["satellites"]
+    return next(one for one in satellites if one["name"] == name)
+
+
 def test_unusable_cluster_is_refused_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("identifier: a/b\nsatellites: [")
     with Process(run_py(str(tmp_path / "broken.yaml")), environment(tmp_path / "home")) as refused:
@@ -116,6 +121,11 @@ def test_interrupted_and_killed_runs_are_told_of_and_go_on_at_the_next_start(fol
     with Process(run_py(), home) as killed:
         until(lambda: "ready on " in killed.output, within_s=START_WITHIN_S, what="it is ready")
         assert told in killed.output
+        gate = until(
+            lambda: (one := satellite(home["PORT"], kept[1], "gate"))["status"] == "running" and one,
+            what="what was interrupted runs again",
+        )
+        assert gate["attempt"] == 1, "the interruption was charged"
         killed.send(signal.SIGKILL)
         killed.wait()
 
