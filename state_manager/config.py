@@ -61,35 +61,35 @@ class Settings:
         "storage.database.uri",
         None,
         uri("postgresql", aliases=("postgresql+psycopg", "postgres")),
-        "PostgreSQL; unset, `run.py` starts one of its own",
+        "URI of PostgreSQL; if unset, `run.py` starts its own",
     )
     database_direct_uri: str | None = setting(
         "DATABASE_DIRECT_URI",
         "storage.database.direct_uri",
         None,
         uri("postgresql", aliases=("postgresql+psycopg", "postgres")),
-        "the same PostgreSQL without the pooler that `DATABASE_URI` leads to, so that a lost worker is noticed at once",
+        "URI of the same PostgreSQL past the pooler of `DATABASE_URI`, so that a lost worker is noticed at once",
     )
     redis_uri: str | None = setting(
         "REDIS_URI",
         "storage.redis.uri",
         None,
         uri("redis", "rediss"),
-        "Redis or Valkey; unset, `run.py` starts one of its own",
+        "URI of Redis or Valkey; if unset, `run.py` starts its own",
     )
     environment: str = setting(
         "ENVIRONMENT",
         "environment",
         "development",
         one_of("development", "test", "production"),
-        "`production` demands `DATABASE_URI` and `REDIS_URI`",
+        "`development`, `test` or `production`, which requires `DATABASE_URI` and `REDIS_URI`",
     )
     log_level: str = setting(
         "LOG_LEVEL",
         "monitoring.log_level",
         "info",
         one_of("debug", "info", "warning", "error"),
-        "least severity that is logged",
+        "lowest level that is logged: `debug`, `info`, `warning` or `error`",
     )
     host: str = setting("HOST", "server.host", "127.0.0.1", str, "address that the API listens on")
     port: int = setting("PORT", "server.port", "8001", whole(1, 65535), "port that the API listens on")
@@ -98,45 +98,45 @@ class Settings:
         "storage.home",
         ".exosphere",
         folder,
-        "where the embedded PostgreSQL and Valkey keep their data",
+        "directory of the embedded PostgreSQL's and Valkey's data",
     )
     max_concurrent_executions: int = setting(
         "MAX_CONCURRENT_EXECUTIONS",
         "execution.max_concurrent",
         "100",
         whole(1),
-        "executions that run at a time; the others wait",
+        "executions that run at the same time; others wait",
     )
     retry_attempts: int = setting(
         "RETRY_ATTEMPTS",
         "execution.retry_policy.max_attempts",
         "3",
         whole(1, 101),
-        "attempts that a satellite has by default; 3 is one run and two more",
+        "default attempts of a satellite; 3 is one run and two retries",
     )
     retry_delay_s: float = setting(
         "RETRY_DELAY",
         "execution.retry_policy.base_delay",
         "5",
         seconds(0),
-        "base of the wait between attempts, seconds",
+        "base of the backoff between attempts, seconds",
     )
     retry_backoff_strategy: str = setting(
         "RETRY_BACKOFF_STRATEGY",
         "execution.retry_policy.backoff_strategy",
         "exponential",
         one_of("fixed", "linear", "exponential"),
-        "how that wait grows: `fixed`, `linear` or `exponential`",
+        "growth of the backoff: `fixed`, `linear` or `exponential`",
     )
     execution_timeout_s: float = setting(
         "EXECUTION_TIMEOUT",
         "execution.timeout_seconds",
         "3600",
         seconds(0.001),
-        "longest that an execution may run, seconds from its admission",
+        "timeout of an execution, seconds from its admission",
     )
     cleanup_interval_s: float = setting(
-        "CLEANUP_INTERVAL", "execution.cleanup_interval", "300", seconds(1), "seconds between two clean-ups"
+        "CLEANUP_INTERVAL", "execution.cleanup_interval", "300", seconds(1), "interval of clean-ups, seconds"
     )
     metrics_enabled: bool = setting(
         "METRICS_ENABLED", "monitoring.metrics_enabled", "true", boolean, "whether metrics are collected"
@@ -146,21 +146,21 @@ class Settings:
         "execution.lease_seconds",
         "15",
         seconds(0.1),
-        "seconds after which a worker that does not renew its lease loses its satellite",
+        "lease of a running satellite, which its worker renews, seconds",
     )
     reconcile_interval_s: float = setting(
         "RECONCILE_INTERVAL",
         "execution.reconcile_interval",
         "1",
         seconds(0.01),
-        "seconds between two looks of the reconciler",
+        "interval of the reconciler, seconds",
     )
     time_slice_ms: int = setting(
         "TIME_SLICE_MS",
         "execution.time_slice_ms",
         "100",
         whole(0),
-        "milliseconds that a worker goes on with what became ready, before it asks the broker again",
+        "time that a worker runs newly ready satellites directly, before it uses the broker again, milliseconds",
     )
     satellite_modules: tuple[str, ...] = setting(
         "SATELLITE_MODULES",
@@ -170,10 +170,18 @@ class Settings:
         "importable modules with satellites, separated by commas",
     )
     allowed_queues: tuple[str, ...] = setting(
-        "ALLOWED_QUEUES", "execution.allowed_queues", "", names, "queues that clusters may name before a worker has"
+        "ALLOWED_QUEUES",
+        "execution.allowed_queues",
+        "",
+        names,
+        "queues that clusters may name before a worker has consumed them, separated by commas",
     )
     worker_concurrency: int = setting(
-        "WORKER_CONCURRENCY", "workers.concurrency", "cores", children, "children of a worker, or `cores`: one a core"
+        "WORKER_CONCURRENCY",
+        "workers.concurrency",
+        "cores",
+        children,
+        "child processes of a worker; `cores` is one per core",
     )
     max_body_bytes: int = setting(
         "MAX_BODY_BYTES", "limits.max_body_bytes", str(16 * 2**20), whole(1), "largest request body, bytes"
@@ -193,29 +201,29 @@ class Settings:
         "largest sum of the outputs of a satellite's dependencies, bytes of JSON",
     )
     max_satellites: int = setting(
-        "MAX_SATELLITES", "limits.max_satellites", "10000", whole(1), "satellites in a cluster"
+        "MAX_SATELLITES", "limits.max_satellites", "10000", whole(1), "most satellites in a cluster"
     )
-    max_edges: int = setting("MAX_EDGES", "limits.max_edges", "100000", whole(0), "dependencies in a cluster")
+    max_edges: int = setting("MAX_EDGES", "limits.max_edges", "100000", whole(0), "most dependencies in a cluster")
     max_depth: int = setting("MAX_DEPTH", "limits.max_depth", "10000", whole(1), "longest path through a cluster")
     redis_pool_size: int = setting(
-        "REDIS_POOL_SIZE", "storage.redis.pool_size", "10", whole(1), "connections to Redis, each process"
+        "REDIS_POOL_SIZE", "storage.redis.pool_size", "10", whole(1), "most connections to Redis of a process"
     )
     database_pool_size: int = setting(
         "DATABASE_POOL_SIZE",
         "storage.database.pool_size",
         "20",
         whole(1),
-        "connections to PostgreSQL, each process at most",
+        "most connections to PostgreSQL of a process",
     )
     health_check_interval_s: float = setting(
         "HEALTH_CHECK_INTERVAL",
         "monitoring.health_check_interval",
         "30",
         seconds(0.1),
-        "seconds between two looks at the dependencies",
+        "interval of checks of the dependencies, seconds",
     )
     failpoints: tuple[str, ...] = setting(
-        "FAILPOINTS", "failpoints", "", names, "for tests: places at which a process kills, stops or delays itself"
+        "FAILPOINTS", "failpoints", "", names, "for tests: points at which a process kills, stops or delays itself"
     )
 
     def environ(self) -> dict[str, str]:

@@ -11,13 +11,12 @@ import structlog
 if TYPE_CHECKING:
     from structlog.typing import Processor
 
-
-CHATTY = ("celery.worker.strategy", "celery.app.trace", "kombu")
-"""Loggers that write lines for every message; what they say is in the event log."""
+MESSAGE_LOGGERS = ("celery.worker.strategy", "celery.app.trace", "kombu")
+"""Loggers that write lines for every message, which the event log has too; they log warnings only."""
 
 
 def configure(level: str, environment: str) -> None:
-    """Send what is logged, by structlog or by the standard library, to stderr as one kind of line."""
+    """Send the records of structlog and of the standard library to stderr in one format."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -46,7 +45,7 @@ def configure(level: str, environment: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for name in CHATTY:
+    for name in MESSAGE_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -1,4 +1,4 @@
-"""What one setting is, and how its text becomes a value."""
+"""The declaration of a setting, and the parsers of its text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Setting(Generic[T]):
-    """How one field of `Settings` is named, read and explained."""
+    """A setting: its names, its default, its parser and its meaning."""
 
     env: str
     path: str
@@ -29,7 +29,7 @@ class Setting(Generic[T]):
 
 
 def setting(env: str, path: str, default: str | None, parse: Callable[[str], T], meaning: str) -> T:
-    """Declare a field; its default is parsed like any other text."""
+    """Declare a field of `Settings`; its default is parsed like any other text."""
     declared = Setting(env, f"state_manager.{path}", default, parse, meaning)
     value = None if default is None else parse(default)
     return cast("T", field(default=value, metadata={"setting": declared}))
