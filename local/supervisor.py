@@ -66,17 +66,18 @@ class Supervisor:
             if one.restart_at is None and one.process.poll() is not None:
                 self._plan_restart(one, now)
             if one.restart_at is not None and one.restart_at <= now:
-                one.process, one.started_at, one.restart_at = spawn(one.part, self.home), now, None
+                self._restart(one, now)
         due = [one.restart_at for one in self.running if one.restart_at is not None]
         return max(min(due) - self.clock(), 0) if due else CHECK_INTERVAL_S
 
     def _plan_restart(self, one: RunningPart, now: float) -> None:
         kill_group(one.process.pid)
         one.deaths = 1 if now - one.started_at > HEALTHY_S else one.deaths + 1
-        delay = min(FIRST_RESTART_DELAY_S * 2 ** (one.deaths - 1), MAX_RESTART_DELAY_S)
-        one.restart_at = now + delay
-        if not one.misconfigured:
-            self.log(f"{one.part.name} ended with {one.process.returncode}; restarted in {delay:g} s")
+        one.restart_at = now + min(FIRST_RESTART_DELAY_S * 2 ** (one.deaths - 1), MAX_RESTART_DELAY_S)
+
+    def _restart(self, one: RunningPart, now: float) -> None:
+        self.log(f"{one.part.name} ended with {one.process.returncode}; restarted (deaths in a row: {one.deaths})")
+        one.process, one.started_at, one.restart_at = spawn(one.part, self.home), now, None
 
     def misconfigured(self) -> RunningPart | None:
         """Return a part that ended because of its configuration, if there is one."""
