@@ -57,7 +57,10 @@ class Server:
     def wait(self, execution_id: str, total: int) -> None:
         """Wait until an execution of so many satellites, none of them tried twice, has completed."""
         *_, last = websocket.events(self.uri, f"/ws/executions/{execution_id}?since=1")
-        assert (last["seq"], last["status"]) == (2 * total + 3, "completed"), last
+        assert last["status"] == "completed", last
+        assert last["seq"] >= 2 * total + 3, (
+            last
+        )  # and two more for each that waited behind a long one, and was released
 
     def call(self, path: str, body: bytes | None = None) -> dict[str, Any]:
         """Send a request, a POST where it has a body, and return the answer.
