@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from uuid_utils.compat import uuid4
 
 from state_manager.errors import KeyReused
 from state_manager.store import executions
@@ -119,3 +121,22 @@ def test_key_that_comes_back_with_another_document_is_refused(engine: Engine) ->
     assert submit_document({"b": [2], "a": 1}) == first
     with pytest.raises(KeyReused, match="'k' was used for another document"):
         submit_document({"a": 2, "b": [2]})
+
+
+def test_same_key_again_answers_the_execution_of_its_own_project(engine: Engine) -> None:
+    first = {project: submit(engine, front(1), key="k", project=project) for project in ("ours", "theirs")}
+    for project, submitted in first.items():
+        again = submit(engine, front(1), key="k", project=project)
+        assert (again.execution_id, again.receipt.created) == (submitted.execution_id, False)
+
+
+def test_submission_sent_again_after_a_lost_answer_is_new_to_its_caller(engine: Engine) -> None:
+    document = {
+        "id": str(uuid4()), "project": "test", "cluster_id": "test/cluster", "sla": "24h", "failure_policy": "continue",
+        "timeout_s": 60, "definition": {}, "definition_hash": "hash", "idempotency_key": "k",
+    }  # fmt: skip
+    first, again = (executions.submit(engine, json.dumps(document), "[]", max_concurrent=1) for _ in range(2))
+    assert first.created
+    assert again == first
+    other = executions.submit(engine, json.dumps(document | {"id": str(uuid4())}), "[]", max_concurrent=1)
+    assert (other.created, other.execution_id) == (False, first.execution_id)

@@ -188,3 +188,10 @@ def test_claim_of_a_stopped_worker_is_not_found_by_another_token(engine: Engine)
     other = claim(engine, submitted, "s0", worker=UUID(int=2))
 
     assert other == []
+
+
+def test_claim_answers_nothing_that_its_worker_took_under_another_token(engine: Engine) -> None:
+    submitted = submit(engine, front(2))
+    claim(engine, submitted, "s0")
+
+    assert [one.name for one in claim(engine, submitted, "s0", "s1")] == ["s1"]

@@ -195,3 +195,11 @@ def test_satellite_that_was_killed_past_its_time_timed_out_and(
 def test_worker_lost_before_its_satellite_was_past_its_time_is_no_timeout(engine: Engine) -> None:
     age_s = (datetime.now(UTC) - NOON) / timedelta(seconds=1)
     assert outcome_of_loss(engine, RetryPolicy(), timeout_s=age_s + 3600).error_kind == "worker_lost"
+
+
+def test_attempts_that_were_claimed_one_by_one_are_charged_each(engine: Engine) -> None:
+    submitted = submit(engine, front(2), max_attempts=2)
+    attempts = [*claim(engine, submitted, "s0"), *claim(engine, submitted, "s1")]
+    expire(engine, *map(again, attempts))
+    for row in rows(engine, submitted).values():
+        assert (row["status"], row["attempt"], row["alone"]) == ("pending", 1, False)

@@ -184,3 +184,11 @@ def test_worker_that_is_silent_for_long_is_struck_off_unless_its_loss_is_still_t
         renew(engine, [], worker=worker, now=NOON)
     leases.deregister_silent(engine, timedelta(minutes=10))
     assert registered(engine) == {holding, present}
+
+
+def test_renewal_says_whether_its_worker_is_on_the_list(engine: Engine) -> None:
+    report_worker(engine, WORKER, "a worker", ["satellites"])
+    known = text("SELECT known FROM renew(:worker, '{}', '{}', :lease)")
+    with engine.connect() as connection:
+        answers = [connection.scalar(known, {"worker": one, "lease": LEASE}) for one in (WORKER, ANOTHER)]
+    assert answers == [True, False]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from state_manager.maintenance import admission as admission_step
 from state_manager.maintenance import due_attempts, expired_leases, late_executions, lost_workers
@@ -204,3 +205,12 @@ def test_what_a_round_could_not_send_is_left_for_a_probe(engine: Engine) -> None
     assert [queue for queue, _ in probes.due_probes(engine, later)] == ["satellites"]
     assert [one.id for one in queueing.take_lost_messages(engine, "satellites", later, 10)] == [submitted["s0"]]
     assert due_attempts.run_once(services(engine, recorder, MANY)) == 0
+
+
+def test_step_that_fails_holds_up_no_other(engine: Engine) -> None:
+    broken = {"overdue": overdue(engine), "timed_out": late(engine)}
+    with engine.connect() as connection:
+        connection.execute(text("DROP FUNCTION due"))
+    found = Reconciler(services(engine, Recorder(), MANY)).run_once()
+    assert (found["failed"], found["overdue"], found["timed_out"]) == (1, 1, 1)
+    assert_mended(engine, broken)

@@ -203,3 +203,27 @@ def test_failures_of_one_batch_skip_a_shared_descendant_once(engine: Engine) -> 
     one, two = claim(engine, submitted, "a", "b")
     assert settle(engine, failed(one), failed(two)).ready == (submitted["e"],)
     assert_sound(engine, submitted.execution_id)
+
+
+def test_failure_settled_again_names_what_is_ready_behind_the_skipped(engine: Engine) -> None:
+    submitted = submit(engine, {"a": [], "b": ["a"], "c": ["b"], "cleanup": ["c"]}, all_done=["cleanup"])
+    (attempt,) = claim(engine, submitted, "a")
+    assert settle(engine, failed(attempt)).ready == (submitted["cleanup"],)
+    assert settle(engine, failed(attempt)).ready == (submitted["cleanup"],)
+
+
+def test_settle_sent_again_after_the_end_changes_nothing(engine: Engine) -> None:
+    submitted = submit(engine, front(1))
+    (attempt,) = claim(engine, submitted, "s0")
+    settle(engine, completed(attempt))
+    before = execution(engine, submitted)
+    assert settle(engine, completed(attempt)).landed == {attempt.id}
+    assert execution(engine, submitted) == before
+    assert_sound(engine, submitted.execution_id)
+
+
+def test_failure_before_the_last_settle_fails_the_execution(engine: Engine) -> None:
+    submitted = submit(engine, front(2))
+    fail(engine, submitted, "s0")
+    assert complete(engine, submitted, "s1").ended == "failed"
+    assert_sound(engine, submitted.execution_id)
