@@ -277,3 +277,18 @@ def test_kill_processes_of_home_leaves_other_homes_alone(tmp_path: Path) -> None
     finally:
         kill_processes_of_home(tmp_path / "other")
         process.wait()
+
+
+def test_stopping_ends_what_has_left_its_group_too(supervisor: Supervisor, tmp_path: Path) -> None:
+    escapes = """
+import os, signal, time
+if os.fork() == 0:
+    os.setsid()
+    print("up", flush=True)
+    time.sleep(600)
+signal.pause()
+"""
+    supervisor.start(part(tmp_path, escapes))
+    eventually(lambda: is_up(tmp_path))
+    supervisor.stop()
+    assert not list(processes_of_home(tmp_path))

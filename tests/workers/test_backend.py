@@ -9,7 +9,7 @@ from celery import states
 from uuid_utils.compat import uuid4
 
 from tests import factories
-from tests.store.attempts import claim, completed, fail, settle
+from tests.store.attempts import claim, completed, execution, fail, settle
 from workers.app import app
 
 if TYPE_CHECKING:
@@ -45,3 +45,10 @@ def test_satellite_dispatched_again_is_the_same(engine: Engine, broker: Broker) 
 
 def test_unknown_id_is_pending_as_celery_has_it(broker: Broker) -> None:
     assert app.AsyncResult(str(uuid4())).state == states.PENDING
+
+
+def test_revoked_task_cancels_its_execution(engine: Engine, broker: Broker) -> None:
+    submitted = factories.submit(engine, factories.chain(2))
+    app.backend.mark_as_revoked(f"{submitted['s0']}~1")
+    assert execution(engine, submitted)["status"] == "cancelled"
+    assert app.AsyncResult(str(submitted["s1"])).state == states.REVOKED

@@ -119,3 +119,11 @@ def test_attempt_is_held_by_its_token() -> None:
 
     assert watched.held.get(first) is None
     assert watched.held.get(again) is not None
+
+
+def test_attempt_that_is_not_held_any_more_does_not_start() -> None:
+    watched = Watched()
+    attempt = watched.claim()
+    watched.held.drop([attempt])
+    with pytest.raises(Interrupted), watched.watchdog.watch(attempt):
+        pytest.fail("it began")
