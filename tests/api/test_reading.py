@@ -222,3 +222,28 @@ def test_what_is_not_there_is_404(client: FlaskClient, path: str) -> None:
         response = client.get(path.format(wrong))
         assert response.status_code == 404
         assert response.get_json().keys() == {"code", "status", "message", "errors"}
+
+
+def test_full_last_page_has_no_next(client: FlaskClient, engine: Engine) -> None:
+    ids = [submit(client, cluster())[0] for _ in range(4)]
+    first = client.get("/executions?limit=2").get_json()
+    last = client.get(f"/executions?limit=2&cursor={first['next_cursor']}").get_json()
+    assert [one["execution_id"] for one in last["items"]] == ids[1::-1]
+    assert last["next_cursor"] is None
+    events = client.get(f"/executions/{ids[0]}/events?limit=2").get_json()
+    assert (len(events["items"]), events["next_after"]) == (2, None)
+    _, satellites = submit(client, cluster(satellite("a")))
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    write_logs(engine, [LogRecord(UUID(satellites["a"]), 1, at, "info", f"line {n}") for n in range(2)])
+    logs = client.get(f"/satellites/{satellites['a']}/logs?limit=2").get_json()
+    assert (len(logs["items"]), logs["next_cursor"]) == (2, None)
+
+
+def test_percentage_counts_whatever_has_ended(client: FlaskClient, engine: Engine) -> None:
+    execution_id, ids = submit(
+        client, cluster(satellite("a"), satellite("b", "a"), satellite("c"), satellite("d", "c"))
+    )
+    run(engine, ids["a"], error="boom")
+    assert client.get(f"/executions/{execution_id}").get_json()["progress"]["percent"] == 50
+    cancelled = client.delete(f"/executions/{execution_id}").get_json()
+    assert cancelled["progress"]["percent"] == 100

@@ -14,6 +14,7 @@ import yaml
 from sqlalchemy import event
 
 from api.services import services_of
+from state_manager.store.satellite_types import SatelliteType, register_types
 from tests.api.conftest import ECHO, cluster, satellite
 from tests.work import growth
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from flask.testing import FlaskClient
     from redis import Redis
+    from sqlalchemy import Engine
     from werkzeug.test import TestResponse
 
 
@@ -283,3 +285,23 @@ def _paths(response: TestResponse) -> list[str]:
 def _message(response: TestResponse) -> str:
     message: str = response.get_json()["message"]
     return message
+
+
+def shown_satellite(client: FlaskClient, document: dict[str, Any]) -> Any:
+    execution = client.post("/executions", json=document).get_json()
+    return client.get(f"/satellites/{execution['satellites'][0]['satellite_id']}").get_json()
+
+
+def test_satellites_retry_policy_wins_over_its_clusters(client: FlaskClient) -> None:
+    one = satellite("a", retry_policy={"max_attempts": 7})
+    policy = shown_satellite(client, cluster(one, retry_policy={"max_attempts": 2, "base_delay": 1}))["retry_policy"]
+    assert (policy["max_attempts"], policy["base_delay"]) == (7, 1)
+
+
+def test_satellites_timeout_and_queue_win_over_its_types(client: FlaskClient, engine: Engine) -> None:
+    register_types(engine, [SatelliteType("satellite/test/timed", "gpu", timeout_s=60)])
+    plain = satellite("a", uses="satellite/test/timed")
+    by_type = shown_satellite(client, cluster(plain))
+    assert (by_type["timeout"], by_type["queue"]) == (60, "gpu")
+    own = shown_satellite(client, cluster(plain | {"timeout": 5, "queue": "satellites"}))
+    assert (own["timeout"], own["queue"]) == (5, "satellites")
