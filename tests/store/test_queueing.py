@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from state_manager.store import queueing, satellites
+from state_manager.states import ExecutionStatus, FailurePolicy
+from state_manager.store import executions, queueing, satellites
 from tests.factories import front, submit
-from tests.store.attempts import claim, failed_for_now, settle
+from tests.store.attempts import claim, failed, failed_for_now, settle
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -37,3 +38,18 @@ def test_wait_that_is_not_over_any_more_is_not_fired(engine: Engine) -> None:
     assert queueing.fire_due(engine, due, now) == []
 
     assert satellites.ready(engine, submitted.execution_id) == []
+
+
+def test_nothing_that_has_ended_is_due(engine: Engine) -> None:
+    stopped = submit(engine, front(1), max_attempts=2, now=NOON)
+    settle(engine, failed_for_now(claim(engine, stopped, "s0", now=NOON)[0], 1), now=NOON)
+    skipped = submit(engine, front(2), max_attempts=2, policy=FailurePolicy.FAIL_FAST, now=NOON)
+    waits, fails = claim(engine, skipped, "s0", "s1", now=NOON)
+    settle(engine, failed_for_now(waits, 1), now=NOON)
+    later = NOON + timedelta(seconds=1)
+    assert queueing.due(engine, 10, now=later).keys() == {stopped.execution_id, skipped.execution_id}
+
+    executions.stop(engine, stopped.execution_id, ExecutionStatus.CANCELLED, max_concurrent=1)
+    settle(engine, failed(fails), now=NOON)
+
+    assert queueing.due(engine, 10, now=later) == {}

@@ -211,3 +211,10 @@ def test_a_thousand_satellites_come_back(engine: Engine) -> None:
     assert (len(revived), ready) == (1000 - 19, {"l0-0"})
     assert_sound(engine, submitted.execution_id)
     assert complete(engine, submitted, "l0-0").ready == tuple(submitted[f"l1-{at}"] for at in range(20))
+
+
+def test_all_done_waits_again_for_what_a_timeout_had_cancelled(engine: Engine) -> None:
+    submitted = submit(engine, {"a": [], "cleanup": ["a"]}, all_done=["cleanup"])
+    executions.stop(engine, submitted.execution_id, ExecutionStatus.FAILED, max_concurrent=1, error="too late")
+    assert retry(engine, submitted) == ({"a", "cleanup"}, {"a"})
+    assert complete(engine, submitted, "a").ready == (submitted["cleanup"],)

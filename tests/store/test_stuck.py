@@ -11,7 +11,7 @@ from sqlalchemy import text
 from state_manager.maintenance import stuck as step
 from state_manager.store import stuck
 from tests.factories import DIAMOND, chain, submit
-from tests.store.attempts import MANY, claim, complete, execution
+from tests.store.attempts import MANY, claim, complete, execution, fail
 from tests.store.invariants import assert_admission_is_right, assert_sound
 from tests.store.recorder import Recorder, services
 
@@ -106,3 +106,9 @@ def test_execution_in_which_something_has_just_changed_is_left_alone(engine: Eng
         connection.execute(text("UPDATE satellites SET queued_at = NULL"))
     assert step.run_once(services(engine, Recorder(), MANY)) == 0
     assert execution(engine, submitted)["status"] == "running"
+
+
+def test_all_done_behind_what_failed_or_was_skipped_is_no_fault(engine: Engine) -> None:
+    submitted = submit(engine, {"a": [], "b": ["a"], "cleanup": ["a", "b"]}, all_done=["cleanup"])
+    fail(engine, submitted, "a")
+    assert not stuck.faults_of(engine, submitted.execution_id).any()
