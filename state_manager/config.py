@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from dotenv import dotenv_values
 
+from state_manager.config_file import CONFIG_FILE, read_config_file
 from state_manager.errors import StateManagerError
 from state_manager.setting import (
     Setting,
@@ -23,7 +23,6 @@ from state_manager.setting import (
     boolean,
     children,
     folder,
-    leaves,
     modules,
     names,
     one_of,
@@ -37,7 +36,6 @@ from state_manager.unknown_settings import unknown_names, unknown_variables, unr
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-CONFIG_FILE = "CONFIG_FILE"
 NOT_SETTINGS = frozenset({CONFIG_FILE, "EXOSPHERE_STATE_MANAGER_URI", "EXOSPHERE_API_KEY", "EXOSPHERE_PART_OF"})
 """Known variables that are not settings: the file's path, those of the client, and the one that `local` sets."""
 
@@ -250,11 +248,20 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
     faults = list(unknown_variables(environ, dotenv, known, directory))
     in_file: dict[str, str] = {}
     try:
-        in_file = read_file(directory, given.get(CONFIG_FILE))
-    except ConfigurationFault as fault:
-        faults += fault.faults
+        in_file = read_config_file(directory, given.get(CONFIG_FILE))
+    except ValueError as fault:
+        faults.append(str(fault))
     faults += unknown_names(in_file, {declared.path for _, declared in table()})
+    loaded = parse_settings(given, in_file, faults)
+    if faults:
+        raise ConfigurationFault(faults)
+    for warning in unread_conventional_names(environ, given):
+        _log.warning(warning)
+    return replace(loaded, home=(directory / loaded.home).resolve())
 
+
+def parse_settings(given: Mapping[str, str], in_file: Mapping[str, str], faults: list[str]) -> Settings:
+    """Parse the texts by variable and by path in the file, and add what is wrong with them to `faults`."""
     values: dict[str, Any] = {}
     for name, declared in table():
         source = declared.env if declared.env in given else declared.path
@@ -263,35 +270,17 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
                 values[name] = declared.parse(text)
             except ValueError as fault:
                 faults.append(f"{source}: {fault}")
-    loaded = replace(Settings(), **values)
-    if loaded.environment == "production":
-        needed = {"DATABASE_URI": loaded.database_uri, "REDIS_URI": loaded.redis_uri}
+    parsed = replace(Settings(), **values)
+    if parsed.environment == "production":
+        needed = {"DATABASE_URI": parsed.database_uri, "REDIS_URI": parsed.redis_uri}
         faults += [f"{name}: must be set when ENVIRONMENT is production" for name, value in needed.items() if not value]
-    if faults:
-        raise ConfigurationFault(faults)
-    for warning in unread_conventional_names(environ, given):
-        _log.warning(warning)
-    return replace(loaded, home=(directory / loaded.home).resolve())
+    return parsed
 
 
 @cache
 def settings() -> Settings:
     """Give this process's settings, read at the first call."""
     return load_settings()
-
-
-def read_file(directory: Path, name: str | None) -> dict[str, str]:
-    """Read the YAML file as text by dotted path; without a name `config.yaml`, where there is one."""
-    path = directory / (name or "config.yaml")
-    if name is None and not path.exists():
-        return {}
-    try:
-        document = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationFault([f"{CONFIG_FILE}: {path} cannot be read: {error}"]) from error
-    if document is not None and not isinstance(document, dict):
-        raise ConfigurationFault([f"{CONFIG_FILE}: {path} is not a mapping"])
-    return dict(leaves(document))
 
 
 def readme_table() -> str:

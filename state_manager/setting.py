@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -133,12 +133,3 @@ def as_text(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:
-    """Flatten nested mappings to (dotted path, text)."""
-    if isinstance(value, dict):
-        for key, below in value.items():
-            yield from leaves(below, f"{path}.{key}" if path else str(key))
-    elif value is not None:
-        yield path, as_text(value)
