@@ -29,6 +29,7 @@ SLEEPERS = {
     "tests/waiting.py",  # waits for conditions, on behalf of all others
     "tests/satellites.py",  # satellites that take their time
     "tests/unit/test_interrupts.py",  # code that is interrupted in its sleep
+    "tests/workers/test_watchdog.py",  # the same
 }
 
 
