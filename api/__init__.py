@@ -1,1 +1,1 @@
-"""What knows Flask: the REST API, from bytes to a submitted cluster and from rows to JSON."""
+"""The REST API and the WebSockets, on Flask."""

@@ -62,7 +62,7 @@ def _have_gunicorn_close(start_response: StartResponse) -> None:
 
 
 def _discard_the_rest(environ: WSGIEnvironment) -> None:
-    """Say that no more is coming from here, and take what comes until the client ends too."""
+    """End our side of the connection, then receive until the client ends its own."""
     connection: socket.socket | None = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
     if BODY_READ in environ or connection is None:
         return

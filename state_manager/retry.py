@@ -25,7 +25,7 @@ class BackoffStrategy(StrEnum):
 
 
 class ErrorKind(StrEnum):
-    """What went wrong, for `retry_on`; a satellite's error may name a kind of its own besides."""
+    """The built-in kinds of errors, for `retry_on`; a satellite's error may name a kind of its own."""
 
     TIMEOUT = "timeout"
     """Transient: it took longer than its `timeout`, or something that it called did."""

@@ -45,7 +45,7 @@ class SatelliteStatus(StrEnum):
 
 
 class FailurePolicy(StrEnum):
-    """What one failed satellite means for the rest of its cluster."""
+    """The effect of one failed satellite on the rest of its cluster."""
 
     CONTINUE = "continue"
     """Only its descendants are skipped."""
@@ -54,7 +54,7 @@ class FailurePolicy(StrEnum):
 
 
 class RunWhen(StrEnum):
-    """What a satellite waits for."""
+    """The condition on its dependencies under which a satellite runs."""
 
     ALL_SUCCESS = "all_success"
     """Every dependency completed."""

@@ -1,1 +1,1 @@
-"""WebSockets: what has just happened, to whoever watches, without a gap."""
+"""WebSockets: the events of an execution as they happen, to all who watch it, without a gap."""

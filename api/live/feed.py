@@ -63,7 +63,7 @@ class Feed:
         self.wake_watchers()
 
     def cursor_after(self, seq: int) -> int | None:
-        """Find where to read on for whoever has all events up to `seq`.
+        """Find the cursor of a watcher that has all events up to `seq`.
 
         None where what follows is not kept any more, and where the feed itself has not come that far.
         """

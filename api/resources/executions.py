@@ -136,6 +136,7 @@ def present(snapshot: Snapshot) -> dict[str, Any]:
     also=(HTTPStatus.OK,),
     errors=(
         HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_TIMEOUT,
         HTTPStatus.CONFLICT,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

@@ -37,8 +37,9 @@ def test_progress_is_throttled_to_the_latest(redis_uri: str, monkeypatch: pytest
         assert next_message(listener) == {"progress": 1}
         for step in (2, 3, 4):
             publish(step)
-        notifier.notify_watchers(EXECUTION)
-        assert next_message(listener) is None, "an event is told at once, and no progress with it"
+        for _ in range(2):
+            notifier.notify_watchers(EXECUTION)
+            assert next_message(listener) is None, "an event is announced at once, and no progress with it"
         notifier._progress_due = 0.0
         notifier.notify_watchers(EXECUTION)
         assert sorted((next_message(listener), next_message(listener)), key=bool) == [None, {"progress": 4}]
