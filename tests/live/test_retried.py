@@ -59,15 +59,3 @@ def test_resumption_anywhere_shows_the_rest_with_its_progress(database_uri: str,
             shown = [(one["seq"], one["progress"]) for one in watch.events]
             assert shown == list(enumerate(PROGRESS, start=1))[since:]
             assert watch.closed == (1000, "")
-
-
-def test_percent_of_an_execution_counts_skipped_and_cancelled(engine: Engine, database_uri: str) -> None:
-    skipped = submit(engine, {"bad": [], "behind": ["bad"], "beside": []})
-    settle(engine, *map(failed, claim(engine, skipped, "bad")))
-    cancelled = submit(engine, {"good": [], "other": [], "third": []})
-    settle(engine, *map(completed, claim(engine, cancelled, "good")))
-    with serving(database_uri) as served:
-        shown = served.client.get(f"/executions/{skipped.execution_id}").get_json()["progress"]
-        assert (shown["failed_satellites"], shown["skipped_satellites"], shown["percent"]) == (1, 1, 66.67)
-        shown = served.client.delete(f"/executions/{cancelled.execution_id}").get_json()["progress"]
-        assert (shown["completed_satellites"], shown["cancelled_satellites"], shown["percent"]) == (1, 2, 100)
