@@ -13,6 +13,7 @@ from api.services import services_of
 from state_manager.config import Settings
 from tests.api.conftest import ECHO, LIMITED, NOWHERE, PICKY, cluster, satellite
 from tests.factories import report_worker
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,13 +39,13 @@ def test_the_summary_counts(
     client = make_client(redis_uri=redis_uri)
     client.post("/executions", json=cluster(satellite("a"), satellite("b", "a")))
     report_worker(engine, uuid4(), "w", ["satellites", "gpu"])
+    until(lambda: redis.llen("satellites") == 1, what="the first satellite is dispatched")
     shown = client.get("/state/summary").get_json()
     assert shown["executions"] == {"pending": 0, "running": 1, "completed": 0, "failed": 0, "cancelled": 0}
     assert shown["satellites"]["pending"] == 2
     assert shown["workers"] == 1
     assert shown["queues"] == {"gpu": 0, "picky": 0, "satellites": 1}
     assert shown["satellite_types"] == [ECHO, LIMITED, PICKY]
-    assert redis.llen("satellites") == 1
 
 
 def test_the_summary_has_no_depths_while_redis_is_down(client: FlaskClient) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import event
 from api.services import services_of
 from state_manager.store.satellite_types import SatelliteType, register_types
 from tests.api.conftest import ECHO, cluster, satellite
+from tests.waiting import until
 from tests.work import growth
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def test_what_is_over_the_limit_waits_and_is_not_dispatched(
 ) -> None:
     client = make_client(max_concurrent_executions=1)
     assert client.post("/executions", json=cluster()).json["status"] == "running"  # type: ignore[index]
-    assert redis.llen("satellites") == 1
+    until(lambda: redis.llen("satellites") == 1, what="the first is dispatched")
     assert client.post("/executions", json=cluster()).json["status"] == "pending"  # type: ignore[index]
     assert redis.llen("satellites") == 1
 
@@ -103,6 +104,7 @@ def test_what_is_over_the_limit_waits_and_is_not_dispatched(
 def test_a_repeated_submission_is_not_dispatched_again(client: FlaskClient, redis: Redis) -> None:
     for _ in range(2):
         client.post("/executions", json=cluster(), headers={"Idempotency-Key": "k"})
+        until(lambda: redis.llen("satellites") > 0, what="it is dispatched")
     assert redis.llen("satellites") == 1
 
 

@@ -19,18 +19,28 @@ from tests.factories import front, submit
 from tests.live.serving import NOWHERE
 from tests.store.attempts import claim, failed, settle
 from tests.waiting import until
-from workers.dispatch.dispatcher import Dispatcher
-from workers.dispatch.durations import UsualDurations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from uuid import UUID
 
     from sqlalchemy import Engine
 
     from api.live.feed import Feed
+    from state_manager.store.queueing import Unsent
     from tests.factories import Submitted
 
 NEVER_S = 3600.0
+
+
+class SendsNothing:
+    """A dispatcher for executions that nobody runs."""
+
+    def send(self, unsent: Sequence[Unsent]) -> None:
+        pass
+
+    def enqueue_dispatch(self, execution_id: UUID) -> None:
+        pass
 
 
 @pytest.fixture
@@ -110,7 +120,7 @@ def test_rest_of_a_page_is_read_at_once(
 
 
 def test_cancel_and_retry_notify_watchers(unpolled: Hub, redis: Redis, engine: Engine) -> None:
-    lifecycle = Lifecycle(engine, Dispatcher(engine, UsualDurations(100)), Notifier(redis), 1000)
+    lifecycle = Lifecycle(engine, SendsNothing(), Notifier(redis), 1000)
     cancelled, revived = submit(engine, front(3)), submit(engine, front(4))
     with told_by_notifications_alone(unpolled, redis, engine, cancelled) as feed:
         lifecycle.stop(cancelled.execution_id, ExecutionStatus.CANCELLED)
