@@ -1,7 +1,7 @@
 """Failpoints: named places at which a test stops, delays or kills a process. Off unless FAILPOINTS arms one.
 
-`FAILPOINTS=settled=kill@/tmp/once` kills the process that reaches `settled` first: the file of that name is
-taken away by whoever acts, so that a failpoint with a file acts once, in whichever process gets there.
+`FAILPOINTS=settled=kill@/tmp/once` kills the first process that reaches `settled`: the process that acts removes the
+file, so that a failpoint with a file acts once, in one of the processes.
 Actions: `kill` (SIGKILL), `stop` (SIGSTOP), `exit` (os._exit), `sleep:SECONDS`, `error` (an OSError).
 """
 
@@ -18,16 +18,16 @@ from state_manager.config import settings
 
 
 class Point(StrEnum):
-    """Every place that a failpoint can be at."""
+    """The places at which a failpoint can be armed."""
 
     SUBMIT = "submit"
-    """The API has checked a document; nothing of it is written."""
+    """The API has validated a document; nothing of it is written."""
     SUBMITTED = "submitted"
-    """The API has written an execution; its client does not know yet, and nothing is sent."""
+    """The API has written an execution; its client has no answer yet, and no message is sent."""
     BEFORE_PUBLISH = "before-publish"
-    """Whoever dispatches is about to send a message."""
+    """A dispatcher is about to send a message."""
     RECEIVED = "received"
-    """A worker has taken a message; its satellite is not claimed."""
+    """A worker has received a message; its satellite is not claimed."""
     CLAIMED = "claimed"
     """A worker has claimed a satellite; its code has not begun."""
     BEFORE_SETTLE = "before-settle"
@@ -35,13 +35,13 @@ class Point(StrEnum):
     SETTLED = "settled"
     """The outcome is recorded; what became ready is not sent."""
     DISPATCHED = "dispatched"
-    """All is sent; Celery has not finished the message."""
+    """All messages are sent; Celery has not finished the one that was worked on."""
     REPAIRED = "repaired"
-    """The reconciler has taken on what it found; the messages for it are not sent."""
+    """The reconciler has repaired something in the database; the messages for it are not sent."""
 
 
 def reach(point: Point) -> None:
-    """Act as this failpoint is armed to; nothing happens where it is not."""
+    """Perform the action with which this failpoint is armed, if it is."""
     armed = _armed()
     if armed and point in armed:
         _act(*armed[point])

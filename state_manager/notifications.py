@@ -1,7 +1,7 @@
-"""Notifier over Redis to whoever watches: that an execution has new events, and how far a satellite says it is.
+"""Notifications over Redis for watchers: an execution has new events, or a satellite has reported progress.
 
-A notice of events is a wake-up, nothing more: the events are in PostgreSQL. One that is lost, or that nobody could
-carry because Redis is away, costs a watcher half a second until it looks by itself.
+A notification of events is only a wake-up: the events are in PostgreSQL. One that is lost, or not sent because Redis
+is away, costs a watcher half a second, until it looks by itself.
 """
 
 from __future__ import annotations
@@ -20,30 +20,31 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-EVERY_S = 0.005
-"""What changes within so long is one notice, unless it is the last that an execution has to say."""
+EVENTS_EVERY_S = 0.005
+"""Interval within which the changes of an execution share one notification; its end does not wait for that."""
 
 PROGRESS_EVERY_S = 0.1
-"""So often a satellite's progress is passed on: the latest, not each."""
+"""Interval at which the latest progress of each satellite is sent."""
 
 _PREFIX = "exosphere:execution:"
 _log = logging.getLogger(__name__)
 
 
 def channel(execution_id: UUID) -> str:
-    """Name the Redis channel of an execution. An empty message says that there are events, any other is a progress."""
+    """Return the Redis channel of an execution. An empty message announces events, any other one is a progress."""
     return f"{_PREFIX}{execution_id}"
 
 
 def execution_of(name: str) -> str:
-    """Read the execution's id from the name of its channel."""
+    """Return the execution's id from the name of its channel."""
     return name.removeprefix(_PREFIX)
 
 
 class Notifier:
-    """Sends notices from a thread of its own: a Redis that hangs delays no satellite, and many go out in one trip.
+    """Sends notifications from a thread of its own, so that a Redis that hangs delays no satellite, many in one trip.
 
-    `redis` needs timeouts. The thread starts with the first notice, so one made before a fork serves the child.
+    `redis` needs timeouts. The thread starts with the first notification, so that a notifier may be created before a
+    fork and used in the child.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -56,7 +57,7 @@ class Notifier:
         self._thread: Thread | None = None
 
     def notify_watchers(self, execution_id: UUID, *, ended: bool = False) -> None:
-        """Say that new events of an execution are committed, and whether its last is among them."""
+        """Announce new events of an execution, which are committed; `ended` where its last is among them."""
         with self._condition:
             self._changed.add(execution_id)
             self._wake()
@@ -64,7 +65,7 @@ class Notifier:
             self._at_once.set()
 
     def publish_progress(self, execution_id: UUID, satellite_id: UUID, said: Mapping[str, Any]) -> None:
-        """Say how far a satellite is; what it said before and has not gone out yet is forgotten."""
+        """Send the progress of a satellite; it replaces an earlier one that is not sent yet."""
         with self._condition:
             self._progress[satellite_id] = (execution_id, said)
             self._wake()
@@ -72,7 +73,7 @@ class Notifier:
     def _wake(self) -> None:
         self._condition.notify()
         if self._thread is None:
-            thread = Thread(target=self._run, name="notices", daemon=True)
+            thread = Thread(target=self._run, name="notifications", daemon=True)
             thread.start()
             self._thread = thread
 
@@ -91,7 +92,7 @@ class Notifier:
                 _log.exception("watchers are not told")
             else:
                 away = False
-            self._at_once.wait(EVERY_S)
+            self._at_once.wait(EVENTS_EVERY_S)
 
     def _take(self) -> list[tuple[str, str]]:
         """Wait for something to send."""

@@ -1,4 +1,4 @@
-"""What knows Celery: the canvas, its dispatch, and the workers that run satellites. `celery -A workers worker`."""
+"""The part that knows Celery: canvases, their dispatch, and the workers: `celery -A workers worker`."""
 
 from workers.app import app
 

@@ -1,9 +1,8 @@
-"""`python -m workers worker …` and `python -m workers beat …`: the same as `celery -A workers …`, started sooner.
+"""Program for workers and beat: `python -m workers worker …` is `celery -A workers worker …`, started sooner.
 
-But for the pools gevent and eventlet, for which Celery's program patches Python first.
-
-Celery's own program first imports all of its commands and those of its plugins, Flower's among them: a third of a
-second, and memory that every worker would keep.
+Celery's own program imports all of its commands and those of its plugins first, Flower's among them: a third of a
+second, and memory that each worker would keep. Use it for the pools gevent and eventlet all the same: it patches
+Python for them.
 """
 
 from __future__ import annotations

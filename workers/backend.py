@@ -1,4 +1,4 @@
-"""Celery's result backend, kept by the state store: a chord survives whatever kills Redis."""
+"""Celery's result backend on top of the state store, so that a chord survives the loss of Redis."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _CELERY_STATES = {
 
 
 class StateBackend(BaseBackend):  # type: ignore[misc]  # celery has no types
-    """Answers from the satellites' rows, and starts a chord's body when a settle said that it is ready.
+    """Reads results from the satellites' rows, and sends a chord's body when a settle has made it ready.
 
-    The task leaves what became ready in `request.ready`; there is nothing to store, and nothing to count.
+    It stores and counts nothing: the task leaves what became ready in `request.ready`.
     """
 
     supports_autoexpire = True

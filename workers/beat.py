@@ -1,4 +1,4 @@
-"""Celery beat runs the reconciler: `celery -A workers beat`. It works in its own process, not through a queue."""
+"""Celery beat as the reconciler's process, `celery -A workers beat`: it repairs by itself, not through a queue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class ReconcilerScheduler(Scheduler):  # type: ignore[misc]  # celery has no types
-    """A scheduler whose every tick is a round of the reconciler."""
+    """A scheduler for Celery beat that runs a round of the reconciler at each tick."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

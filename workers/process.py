@@ -1,4 +1,4 @@
-"""The composition root of Celery's processes: one process's connections, name, leases, and what works on them."""
+"""The composition root of Celery's processes: creates what a worker, a child or beat consists of, and connects it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 class Process:
-    """One life of one operating system process; its id is never used again."""
+    """The services of this operating system process, under an id that is never used again."""
 
     def __init__(self, queues: Collection[str] = (), parent: UUID | None = None) -> None:
         self.id = uuid7()

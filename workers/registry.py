@@ -1,4 +1,4 @@
-"""The satellites that this worker can run: the built-in ones, SATELLITE_MODULES, and installed packages."""
+"""The satellite types that this worker can run: built in, from SATELLITE_MODULES, and from installed packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A time slice: what one message has its worker do, satellite after satellite, without a trip through the broker."""
+"""A time slice: the satellites that one message has its worker run in turn, without a trip through the broker."""
 
 from __future__ import annotations
 
@@ -133,12 +133,7 @@ class Slice:
 
     def _next(self) -> Claimed | None:
         with self._lock:
-            while self._unstarted and not self._process.watchdog.stopping:
-                attempt = self._unstarted.popleft()
-                held = self._process.held_attempts.get(attempt)
-                if held is not None and not held.taken_away:
-                    return attempt
-        return None
+            return self._unstarted.popleft() if self._unstarted and not self._process.watchdog.stopping else None
 
     def _run(self, attempt: Claimed) -> None:
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Celery's events for satellites that no message of their own was taken for, so that Flower shows one task each."""
+"""Celery's events for satellites that ran in the message of another one, so that Flower shows one task for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVENTS_PER_MESSAGE = 100
 
 
 def send_task_events(request: Context, ran: Iterable[tuple[Outcome, float]]) -> None:
-    """Send the events of these outcomes, each with the moment of its end in seconds since 1970."""
+    """Send the events of these outcomes, each given with the time of its end in seconds since 1970."""
     with tolerating_lost_broker(), app.producer_or_acquire() as producer:
         dispatcher = app.events.Dispatcher(
             producer.connection,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from celery import Task
 
 RESEND_LIMIT = 1000
-"""Most lost messages that one probe has sent again; the next one finds the rest."""
+"""Most lost messages that one probe resends; the next probe finds the rest."""
 
 
 class SatelliteFailed(Exception):
@@ -41,8 +41,8 @@ class SatelliteFailed(Exception):
 def run_satellite(self: Task, *satellite_ids: str) -> None:
     """Claim satellites, all of one execution, run them, and go on for a time slice with what that makes ready.
 
-    The message is a hint: a claim that is refused, because another message came first, ends it. Celery knows it
-    by its first satellite, whose failure is raised at the end, so that Celery's monitors show it failed.
+    The message is a hint: where another message came first, nothing is claimed, and this one ends. Celery knows it by
+    its first satellite, whose failure is raised at the end, so that monitors show it.
     """
     with handing_back(process.current_process()):
         reach(Point.RECEIVED)
@@ -62,13 +62,13 @@ def run_satellite(self: Task, *satellite_ids: str) -> None:
 
 @app.task(name=DISPATCH_EXECUTION, ignore_result=True)
 def dispatch_execution(execution_id: str) -> None:
-    """Send whatever is ready in an execution."""
+    """Send messages for all that is ready in an execution."""
     process.current_process().dispatcher.dispatch_execution(UUID(execution_id))
 
 
 @app.task(name=PROBE, ignore_result=True)
 def probe(queue: str, sent_at: str) -> None:
-    """Come out of a queue: what was ready before this was sent, and nobody has claimed, has lost its message."""
+    """Resend lost messages of a queue: of what was ready before this probe was sent, and nobody has claimed since."""
     before = datetime.fromisoformat(sent_at)
     lost = queueing.take_lost_messages(process.engine(), queue, before, RESEND_LIMIT)
     probes.answer_probe(process.engine(), queue)

@@ -21,7 +21,7 @@ KEEPALIVE: dict[str, Any] = {
     # Keepalives watch an idle connection only: what was sent must be acknowledged in time too.
     "tcp_user_timeout": 4 * SOCKET_TIMEOUT_S * 1000,
 }
-"""What libpq needs to notice, within 20 s, a peer that is gone without a word."""
+"""Options of libpq with which it notices within 20 s a peer that disappeared without closing the connection."""
 
 
 def connect(database_uri: str, *, pool_size: int = 10) -> Engine:
@@ -83,9 +83,9 @@ def _adapt_to_a_pooler(connection: psycopg.Connection[Any], *_: object) -> None:
 
 
 def _refuse_a_dead_connection(connection: psycopg.Connection, *_: object) -> None:
-    """Have the pool connect anew when the server has spoken to an idle connection: it says goodbye, nothing else.
+    """Have the pool reconnect when the server has sent something on an idle connection: it was closed.
 
-    Unlike a ping this asks nobody, so the first call after a restart succeeds, and the others pay nothing for it.
+    Unlike a ping this costs no round trip, and the first call after a restart succeeds.
     """
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)

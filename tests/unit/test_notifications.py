@@ -70,7 +70,7 @@ def test_of_progress_the_latest_of_each_satellite_goes_out(
 
 
 def test_end_of_an_execution_is_told_at_once(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notifications, "EVERY_S", NEVER_S)
+    monkeypatch.setattr(notifications, "EVENTS_EVERY_S", NEVER_S)
     first, second, notifier = uuid4(), uuid4(), Notifier(connection)
     pubsub = listen(connection, channel(first), channel(second))
     notifier.notify_watchers(first)

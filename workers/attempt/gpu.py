@@ -20,7 +20,7 @@ def _nvml() -> Any | None:
 
 
 class Meter:
-    """Measures this process's time on all GPUs, from its making to its reading."""
+    """Measures this process's time on all GPUs, from the creation of the meter until it is read."""
 
     def __init__(self) -> None:
         self._since_us = int(time.time() * 1e6)

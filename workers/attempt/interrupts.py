@@ -1,9 +1,9 @@
 """Interruption of a satellite that has to end, and only while it is in its own code.
 
-In the main thread (prefork, solo) a signal does it, which also ends a blocking system call; in a threads pool an
-asynchronous exception, at the thread's next bytecode. An `async` satellite's task is cancelled instead. While one
-of our own calls is under way (`shielded`) nothing is raised: an exception in the middle of a database call would
-ruin the connection. What came meanwhile is raised when that call returns.
+In the main thread (prefork, solo) a signal interrupts it, which also ends a blocking system call; in a threads pool
+an asynchronous exception, at the thread's next bytecode. An `async` satellite's task is cancelled instead. During a
+call of the satellite into this package (`shielded`) nothing is raised, because an exception in the middle of a
+database call would ruin the connection: an interruption that comes meanwhile is raised when the call returns.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Interrupted(BaseException):
 
 
 class Interruptible:
-    """One run of a satellite's code, from another thread's point of view."""
+    """One run of a satellite's code, which another thread may interrupt."""
 
     def __init__(self) -> None:
         self.reason: Reason | None = None
@@ -52,7 +52,7 @@ class Interruptible:
         self._lock = threading.Lock()
 
     def interrupt(self, reason: Reason) -> None:
-        """Ask the satellite to end, from another thread, and again until it is `delivered`. The first reason stays.
+        """Ask the satellite to end. Call it from another thread, again until it is `delivered`; the first reason stays.
 
         A signal that comes just before a blocking system call does not end it: only the next one does.
         """
@@ -98,13 +98,13 @@ class Interruptible:
         return True
 
     def raise_if_asked(self) -> None:
-        """Raise what was asked for, once, where interruptions are let in: what cleans up after it is let be."""
+        """Raise the interruption that was asked for, once: the satellite's own cleanup is not interrupted again."""
         if self._exposed and self.reason is not None and not self.delivered:
             self.delivered = True
             raise Interrupted(self.reason)
 
     def _close(self) -> None:
-        """Let nothing in any more; an asynchronous exception that was set but did not come yet is taken back."""
+        """Let in no more interruptions; take back an asynchronous exception that was set and has not come yet."""
         while True:
             try:
                 with self._lock:
@@ -120,7 +120,7 @@ class Interruptible:
 
     @property
     def _ident(self) -> int:
-        return self._thread.ident or 0  # it has started: it made us
+        return self._thread.ident or 0  # never 0: this object was created in that thread
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run an `async` satellite so that an interruption cancels its task."""
@@ -162,7 +162,7 @@ def interruptible() -> Iterator[Interruptible]:
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Keep interruptions out of one of our own calls, which a satellite makes."""
+    """Keep interruptions out of a call that a satellite makes into this package."""
     run = _current.get()
     if run is None:
         yield
@@ -172,7 +172,7 @@ def shielded() -> Iterator[None]:
 
 
 def install() -> None:
-    """Listen to the signal in this process, whose main thread runs satellites."""
+    """Handle the signal in this process, whose main thread runs satellites."""
     signal.signal(SIGNAL, _on_signal)
 
 

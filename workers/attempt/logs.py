@@ -32,7 +32,7 @@ _current: ContextVar[LogBuffer | None] = ContextVar("satellite_log", default=Non
 
 
 class LogBuffer:
-    """The lines of one attempt that are not written yet."""
+    """The log lines of one attempt that are not written yet."""
 
     def __init__(self, satellite_id: UUID, attempt: int) -> None:
         self._satellite_id = satellite_id
@@ -42,7 +42,7 @@ class LogBuffer:
         self._timer: Timer | None = None
 
     def add(self, at: float, level: str, message: str) -> None:
-        """Take a line; a full buffer is written at once, any other within `FLUSH_AFTER_S`."""
+        """Add a line; a full buffer is written at once, any other within `FLUSH_AFTER_S`."""
         moment = datetime.fromtimestamp(at, UTC)
         message = printable(message)[:MESSAGE_CHARACTERS]
         with self._lock:
@@ -74,10 +74,10 @@ class LogBuffer:
 
 
 class CaptureHandler(logging.Handler):
-    """Hands each record that is logged while a satellite runs, whoever logs it, to that satellite's buffer."""
+    """Adds each record that is logged while a satellite runs, by whatever logger, to that satellite's buffer."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take the record, unless no satellite runs in this thread."""
+        """Add the record, if a satellite runs in this thread."""
         buffer = _current.get()
         if buffer is not None and record.name != __name__:
             with shielded():
@@ -86,7 +86,7 @@ class CaptureHandler(logging.Handler):
 
 @contextmanager
 def capture(satellite_id: UUID, attempt: int) -> Iterator[LogBuffer]:
-    """Capture what is logged in this block as the attempt's own; all of it is written when the block ends."""
+    """Capture what is logged in this block as the attempt's own, and write all of it when the block ends."""
     buffer = LogBuffer(satellite_id, attempt)
     token = _current.set(buffer)
     try:
@@ -98,7 +98,7 @@ def capture(satellite_id: UUID, attempt: int) -> Iterator[LogBuffer]:
 
 
 def install(level: int) -> None:
-    """Start capturing in this process: satellites' own lines from DEBUG on, anybody else's from `level`."""
+    """Capture in this process from now on: satellites' own lines from DEBUG, those of other loggers from `level`."""
     root = logging.getLogger()
     if not any(isinstance(handler, CaptureHandler) for handler in root.handlers):
         root.addHandler(CaptureHandler())

@@ -1,4 +1,4 @@
-"""What is printed in a worker becomes log lines: one for each line, however many writes it came in."""
+"""Log lines from what is printed in a worker: one for each line, however many writes it came in."""
 
 from __future__ import annotations
 

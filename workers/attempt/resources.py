@@ -1,4 +1,4 @@
-"""What an attempt uses: processor time, peak memory, and time on a GPU where there is one."""
+"""Measurement of what an attempt uses: processor time, peak memory, and time on a GPU where there is one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STATUS_BYTES = 4096
 
 
 class Meter:
-    """Measures from its making to its reading.
+    """Measures an attempt, from the creation of the meter until it is read.
 
     Where satellites share a process (a threads pool), processor time is that of the thread, and memory and
     GPU time are the whole process's.
@@ -54,7 +54,7 @@ def _opened(name: str, flags: int, pid: int) -> int | None:
 
 
 def _reset_peak() -> None:
-    """Start the peak anew; where that is not possible, it is that of the process's life."""
+    """Reset the peak; where the kernel does not allow it, the peak is that of the process's life."""
     file = _opened("clear_refs", os.O_WRONLY, os.getpid())
     if file is not None:
         os.write(file, _RESET_PEAK)

@@ -1,1 +1,1 @@
-"""From what is ready to Celery messages: canvases, batches, and how long satellites usually take."""
+"""Celery messages for what is ready: canvases, batches, and the usual durations of satellites."""

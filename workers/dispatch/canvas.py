@@ -1,7 +1,7 @@
-"""From a graph and the satellites that are ready to the Celery canvas that runs as much of it as a canvas can say.
+"""Compilation of a graph into Celery canvases: as much of what follows the ready satellites as a canvas can express.
 
-Pure: nothing is sent, nothing is read. What a canvas cannot say (joins that overlap, branches that never meet,
-whatever is over the budget) is left out, and the settle that makes it ready has it compiled in its turn.
+Pure: nothing is sent, nothing is read. Joins that overlap, branches that never meet and whatever is over the budget
+are left out: they are dispatched by themselves once a settle has made them ready.
 """
 
 from __future__ import annotations
@@ -23,45 +23,45 @@ if TYPE_CHECKING:
     from state_manager.store.satellites import Node
 
 LINKS_A_MESSAGE = 50
-"""So many satellites at most ride in one message: its own, those behind it, and the body of its chord."""
+"""Most satellites in one message: its own, those behind it, and the body of its chord."""
 
 COPIES_A_CANVAS = 200
-"""Every part of a chord's header carries the whole body: parts × links of the body stay below this."""
+"""Most copies of body links in a canvas: each part of a chord's header carries the whole body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Satellites one after the other; a step is one of them, or a `Fork` that all of the next step waits for."""
+    """Satellites in sequence. A step is a satellite, or a `Fork` whose end the next step waits for."""
 
     steps: tuple[UUID | Fork, ...]
     ends: tuple[UUID, ...]
 
     @property
     def links(self) -> int:
-        """How many satellites it holds."""
+        """The number of satellites in it."""
         return sum(step.links if isinstance(step, Fork) else 1 for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Runs side by side, and the body that starts when all of them are done."""
+    """Parallel runs, and the body that starts when all of them are done."""
 
     parts: tuple[Run, ...]
     body: tuple[Run, ...]
 
     @property
     def links(self) -> int:
-        """How many satellites it holds."""
+        """The number of satellites in it."""
         return sum(run.links for run in (*self.parts, *self.body))
 
     @property
     def ends(self) -> tuple[UUID, ...]:
-        """The satellites after which it is over."""
+        """The satellites whose end is its own."""
         return tuple(end for run in self.body for end in run.ends)
 
 
 def plan(nodes: Mapping[UUID, Node], ready: Sequence[UUID]) -> list[Run | Fork]:
-    """Say what to send for these ready satellites: each heads, or helps to head, exactly one of the answers."""
+    """Plan what to send for these ready satellites: each is at the head of exactly one of the returned parts."""
     planner = _Planner(nodes)
     runs = [planner.follow(start, LINKS_A_MESSAGE - 1) for start in ready]
     return planner.join(runs, lambda parts: LINKS_A_MESSAGE - max(run.links for run in parts))
@@ -73,7 +73,7 @@ def compile_canvas(nodes: Mapping[UUID, Node], ready: Sequence[UUID], root_id: U
 
 
 def heads(signature: Mapping[str, Any]) -> Iterator[str]:
-    """Name the satellites that start at once when this signature, of our own making, is applied."""
+    """Yield the ids of the satellites that start at once when a signature of `compile_canvas` is applied."""
     kind, kwargs = signature.get("subtask_type"), signature["kwargs"]
     if kind == "chord":
         yield from heads(kwargs["header"])
@@ -93,7 +93,7 @@ class _Planner:
         self._nodes = nodes
 
     def follow(self, start: UUID, budget: int) -> Run:
-        """Go on from a start while what comes next waits for nothing else, over at most `budget` satellites."""
+        """Extend a run from `start` while its successor depends on nothing else, over at most `budget` satellites."""
         steps: list[UUID | Fork] = [start]
         end, budget = start, budget - 1
         while budget > 0 and (behind := self._nodes[end].dependents) and self._wait_only_for(behind, [end]):
@@ -112,9 +112,9 @@ class _Planner:
         return Run(tuple(steps), (end,))
 
     def join(self, runs: Sequence[Run], budget_of: Callable[[Sequence[Run]], int]) -> list[Run | Fork]:
-        """Put those runs that meet in the same joins, and only they do, into a fork; the others stay alone.
+        """Combine runs whose ends are exactly the dependencies of the same joins into a fork; leave the others alone.
 
-        `budget_of` says how many satellites the body of a fork of these parts may hold.
+        `budget_of` returns how many satellites the body of a fork of these parts may hold.
         """
         meeting: dict[tuple[UUID, ...], list[Run]] = defaultdict(list)
         for run in runs:
@@ -126,7 +126,7 @@ class _Planner:
         return joined
 
     def _branch(self, starts: Sequence[UUID], budget: int) -> Fork | None:
-        """Make the nested fork of branches that all meet again within the budget, which they share evenly."""
+        """Return the nested fork of branches that all meet again within the budget, which they share evenly."""
         if len(starts) >= budget:
             return None
         runs = [self.follow(start, (budget - 1) // len(starts)) for start in starts]
@@ -134,7 +134,7 @@ class _Planner:
         return joined[0] if len(joined) == 1 and isinstance(joined[0], Fork) else None
 
     def _fork(self, parts: Sequence[Run], joins: tuple[UUID, ...], budget: int) -> Fork | None:
-        """Make the chord of these parts, its body as long as the budget allows; None where there can be none."""
+        """Return the fork of these parts, with a body as long as the budget allows; None where it allows none."""
         if budget < len(joins) or not self._wait_only_for(joins, [end for run in parts for end in run.ends]):
             return None
         if len(joins) == 1:
@@ -144,7 +144,7 @@ class _Planner:
         return Fork(tuple(parts), tuple(self.follow(join, budget) for join in joins)) if budget else None
 
     def _behind(self, ends: Sequence[UUID]) -> tuple[UUID, ...]:
-        """Name what depends on these ends, where it is the same for each of them."""
+        """Return the dependents of these ends, where each of them has the same."""
         behind = self._nodes[ends[0]].dependents
         return behind if all(self._nodes[end].dependents == behind for end in ends[1:]) else ()
 

@@ -1,7 +1,7 @@
-"""From what is ready to messages on the broker.
+"""The dispatcher: sends messages for ready satellites to the broker.
 
-A new execution goes out as canvases, which lead a long way. What a settle makes ready later goes out by itself, in
-batches where it is short: a worker that goes on within its time slice needs no canvas, only a message to begin with.
+A new execution is sent as canvases. What a settle makes ready later is sent without one, in batches where it is
+short: a worker that goes on within its time slice needs only a message to begin with.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 WIDE_FRONT = 64
-"""A submission with more ready satellites is dispatched by a worker, which knows what is short and can be batched;
-its client need not wait for so many messages."""
+"""Most ready satellites of a submission that the API dispatches. More are left to a worker, which knows what is short
+and can be batched, so that the client does not wait for their messages."""
 
 SEND_S = 0.002
 """Upper bound of the time to send one message. A wide front counts as queued when the last of it has been sent, so
 that no probe takes for lost what is still being sent."""
 
 BROKER_ERRORS = (BrokerError, RedisError, OSError)
-"""What kombu and redis-py raise while the broker is away."""
+"""The exceptions that kombu and redis-py raise while the broker is away."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
-    """Sends Celery messages for satellites that are ready. Raises nothing while the broker is away, but where said.
+    """Sends Celery messages for ready satellites. While the broker is away it raises only where a method says so.
 
-    What was not sent is ready in PostgreSQL all the same: the reconciler's probes find it and send it later.
+    What was not sent is still ready in PostgreSQL: the reconciler's probes find it, and it is sent later.
     """
 
     engine: Engine
     durations: UsualDurations
 
     def dispatch_new(self, execution_id: UUID, nodes: Mapping[UUID, Node]) -> None:
-        """Send what a new execution begins with, as canvases. Raises what the broker raises."""
+        """Send the first satellites of a new execution, as canvases. Raises what the broker raises."""
         ready = [node.id for node in nodes.values() if not node.dependencies]
         if len(ready) > WIDE_FRONT:
             _send_dispatch_task(execution_id)
@@ -66,7 +66,7 @@ class Dispatcher:
             _publish(compile_canvas(nodes, ready, execution_id))
 
     def continue_canvas(self, request: Context, ready: Collection[UUID], claimed: Collection[UUID]) -> None:
-        """At the end of a message, let its canvas go on to what is ready, and send what it does not lead to.
+        """At the end of a message, let its canvas continue with what is ready, and send the rest by itself.
 
         Celery itself sends the next link of `request.chain`, and the backend the body of `request.chord`, each only
         if all that it starts with is ready: another message may have run it, or a cancel ended it, meanwhile.
@@ -84,7 +84,7 @@ class Dispatcher:
         self.send_ready([one for one in ready if str(one) not in led_to])
 
     def dispatch_execution(self, execution_id: UUID) -> None:
-        """Send messages for whatever is ready in an execution."""
+        """Send messages for all that is ready in an execution."""
         self.send_ready(satellites.ready(self.engine, execution_id))
 
     def send_ready(self, ready: Collection[UUID], *, apart: bool = False) -> None:
@@ -105,7 +105,7 @@ class Dispatcher:
             _publish(_message(batch) for batch in batches)
 
     def enqueue_dispatch(self, execution_id: UUID) -> None:
-        """Ask a worker to send whatever is ready in this execution."""
+        """Ask a worker to send messages for all that is ready in this execution."""
         with tolerating_lost_broker():
             _send_dispatch_task(execution_id)
 

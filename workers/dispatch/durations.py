@@ -1,4 +1,4 @@
-"""How long satellites usually take, by their kind: so a worker knows what fits its time slice, and one message."""
+"""Usual durations of satellites by type, from which a worker knows what fits its time slice, or one message."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ if TYPE_CHECKING:
     from state_manager.store.queueing import Unsent
 
 NEWEST_COUNTS = 0.2
-"""The weight of the newest satellite in the running mean of its kind."""
+"""Weight of the newest satellite in the running mean of its type."""
 
 SHORTEST_MS = 0.1
 
 BATCHES_A_SLICE = 3
-"""A batch, claimed and settled at once, is this part of a slice: outcomes are on record soon, work spreads evenly."""
+"""Batches that fit a slice: with several, outcomes are recorded sooner and work spreads more evenly."""
 
 BATCH_LIMIT = 200
-"""Satellites in a batch, however short they are: an execution's row is locked while they are written."""
+"""Most satellites in a batch, however short they are: the execution's row is locked while they are written."""
 
 UNKNOWN_BATCHES = 64
-"""A front of kinds that nobody here has run yet goes in so many messages at least."""
+"""Fewest messages for a front of types that this process has not run yet."""
 
 
 class UsualDurations:
-    """What one process has seen of each kind of satellite.
+    """The running mean of each satellite type's duration, as one process has seen it.
 
-    The mean is geometric: among a hundred satellites of a millisecond, one of two seconds does not make its kind a
-    long one. What waits behind that one is given to others (`slice_watchdog`).
+    The mean is geometric: among a hundred satellites of a millisecond, one of two seconds does not make its type a
+    long one. Those behind that one are released to others (`slice_watchdog`).
     """
 
     def __init__(self, slice_ms: float) -> None:
         self.batch_ms = slice_ms / BATCHES_A_SLICE
         self._means_ms: dict[str, float] = {}
 
-    def record(self, kind: str, took_ms: float) -> None:
-        """Learn from a satellite of this kind that took so long."""
+    def record(self, identifier: str, took_ms: float) -> None:
+        """Add the duration of one satellite to the mean of its type."""
         took_ms = max(took_ms, SHORTEST_MS)
-        mean_ms = self._means_ms.get(kind, took_ms)
-        self._means_ms[kind] = mean_ms * (took_ms / mean_ms) ** NEWEST_COUNTS
+        mean_ms = self._means_ms.get(identifier, took_ms)
+        self._means_ms[identifier] = mean_ms * (took_ms / mean_ms) ** NEWEST_COUNTS
 
     def short(self) -> dict[str, float]:
-        """Return the usual milliseconds of the kinds of which a batch can hold one at least."""
-        return {kind: mean_ms for kind, mean_ms in self._means_ms.items() if mean_ms <= self.batch_ms}
+        """Return the usual milliseconds of the types of which a batch can hold at least one."""
+        return {identifier: mean_ms for identifier, mean_ms in self._means_ms.items() if mean_ms <= self.batch_ms}
 
     def batches(self, ready: Sequence[Unsent]) -> Iterator[list[Unsent]]:
-        """Split satellites into those to be sent in one message: of one execution and queue, and long ones alone."""
+        """Divide satellites into messages: each of one execution and one queue, and long ones alone."""
         unknown_ms = self.batch_ms / max(min(len(ready) // UNKNOWN_BATCHES, BATCH_LIMIT), 1)
         batch: list[Unsent] = []
         sum_ms = 0.0
