@@ -113,12 +113,16 @@ def submit(
     max_concurrent: int = 1000,
     max_attempts: int = 1,
     timeout_s: float = 3600,
+    execution_id: UUID | None = None,
     now: datetime | None = None,
 ) -> Submitted:
-    """Write an execution of this graph; the satellites named in `failing` are of a type that fails."""
+    """Write an execution of this graph; the satellites named in `failing` are of a type that fails.
+
+    With the id of one that is there, its submission is sent again.
+    """
     shaped = shape(graph)
     execution = {
-        "id": uuid7(),
+        "id": execution_id or uuid7(),
         "project": project,
         "cluster_id": f"{project}/cluster",
         "sla": "24h",

@@ -23,11 +23,13 @@ from tests.store.model.steps import Call, choose
 from tests.store.rivals import OneTransaction
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from random import Random
     from types import TracebackType
 
     from sqlalchemy import Connection, Engine
 
+    from tests.store.model.steps import Step
     from tests.store.model.world import World
 
 SESSIONS = 3
@@ -56,10 +58,11 @@ class Session:
 class Scheduler:
     """Sessions, and what they did, in order."""
 
-    def __init__(self, engine: Engine, random: Random) -> None:
+    def __init__(self, engine: Engine, random: Random, weights: Mapping[Step, int]) -> None:
         self.trace: list[str] = []
         self._engine = engine
         self._random = random
+        self._weights = weights
         self._threads = ThreadPoolExecutor(SESSIONS)
         self._control = engine.connect()
         self._sessions = [self._open(name) for name in "ABCDEFG"[:SESSIONS]]
@@ -87,10 +90,10 @@ class Scheduler:
         idle = [session for session in self._sessions if session.call is None]
         done = [session for session in self._sessions if session.call is not None and not session.waits]
         blocked = any(session.waits for session in self._sessions)
-        if done and (blocked or not idle or self._random.randrange(2)):
+        if done and (blocked or not idle or self._random.randrange(3) == 0):
             self._commit(self._random.choice(done))
         else:
-            self._start(idle[0], choose(world, self._random))
+            self._start(idle[0], choose(world, self._random, self._weights))
 
     def rest(self) -> None:
         """Commit everything."""

@@ -26,17 +26,20 @@ from tests.store.attempts import (
     failed,
     failed_for_now,
     fire_due,
+    rows,
     statuses,
 )
-from tests.store.model.world import MAX_EXECUTIONS, Batch, World
+from tests.store.model.world import Batch, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from random import Random
 
     from sqlalchemy import Engine
 
     from state_manager.store.transitions import Claimed, Outcome
+
+    Step = Callable[[World, Random], "Call | None"]
 
 T = TypeVar("T")
 
@@ -54,16 +57,18 @@ class Call:
 
 
 def submit(world: World, random: Random) -> Call | None:
-    if len(world.executions) >= MAX_EXECUTIONS:
+    if len(world.under_way()) >= world.max_executions:
         return None
     return Call("submit", world.submit(random), world.executions.append)
 
 
-def claim_some(world: World, random: Random) -> Call:
-    submitted = random.choice(world.executions)
+def claim_some(world: World, random: Random) -> Call | None:
+    submitted = random.choice(world.under_way())
     ready = satellites.ready(world.engine, submitted.execution_id)
-    wanted = [name for name, one in submitted.ids.items() if one in ready or random.randrange(4) == 0]
-    batch = Batch(submitted, tuple(_some(random, wanted or list(submitted.ids))), _token(random))
+    wanted = [name for name, one in submitted.ids.items() if one in ready or _seldom(random)]
+    if not wanted:
+        return None
+    batch = Batch(submitted, tuple(_some(random, wanted)), _token(random))
     world.batches.append(batch)
     return _claim(world, random, batch)
 
@@ -89,7 +94,7 @@ def settle_some(world: World, random: Random) -> Call | None:
     attempts = _some_held(world, random)
     if not attempts:
         return None
-    outcomes = tuple(_outcome(random, one) for one in attempts)
+    outcomes = tuple(_outcome(world, random, one) for one in attempts)
     _let_go(world, attempts)
     world.sent.append(outcomes)
     return _settle(world, random, outcomes)
@@ -104,7 +109,7 @@ def settle_late(world: World, random: Random) -> Call | None:
     """Report another outcome of what was settled or given back before: it must change nothing."""
     if not world.over:
         return None
-    return _settle(world, random, (_outcome(random, random.choice(world.over)),))
+    return _settle(world, random, (_outcome(world, random, random.choice(world.over)),))
 
 
 def _settle(world: World, random: Random, outcomes: Sequence[Outcome]) -> Call:
@@ -137,7 +142,9 @@ def release(world: World, random: Random) -> Call | None:
 
 
 def renew(world: World, random: Random) -> Call | None:
-    attempts = _some(random, world.held) if world.held else []
+    if not world.held:
+        return None
+    attempts = _some(random, world.held)
     parameters = {
         "worker": WORKER,
         "ids": [one.id for one in attempts],
@@ -153,15 +160,15 @@ def renew(world: World, random: Random) -> Call | None:
     return Call(f"renew {[world.name_of(one.id) for one in attempts]}", run)
 
 
-def expire(world: World, random: Random) -> Call:
+def expire(world: World, random: Random) -> Call | None:
     """Take back what one execution runs, as if its worker were lost: those who hold it do not learn that."""
-    submitted = random.choice(world.executions)
+    submitted = random.choice(world.under_way())
     running = leases.held_by(world.engine, [WORKER])
     mine = sorted((one for one in running if one.execution_id == submitted.execution_id), key=lambda one: str(one.id))
-    lost = [lost_outcome(one, "it is gone") for one in (_some(random, mine) if mine else [])]
+    if not mine:
+        return None
+    lost = [lost_outcome(one, "it is gone") for one in _some(random, mine)]
     label = f"expire {[world.name_of(one.id) for one in lost]}"
-    if not lost:
-        return Call(label, lambda _: None)
     lease_over = random.randrange(4) == 0
     return Call(
         label + (" if overdue" if lease_over else ""),
@@ -170,7 +177,7 @@ def expire(world: World, random: Random) -> Call:
 
 
 def stop(world: World, random: Random) -> Call:
-    submitted = random.choice(world.executions)
+    submitted = random.choice(world.under_way())
     status, error = random.choice([(ExecutionStatus.CANCELLED, None), (ExecutionStatus.FAILED, "it took too long")])
     return Call(
         f"stop {world.executions.index(submitted)} as {status}",
@@ -180,9 +187,11 @@ def stop(world: World, random: Random) -> Call:
     )
 
 
-def retry(world: World, random: Random) -> Call:
-    submitted = random.choice(world.executions)
+def retry(world: World, random: Random) -> Call | None:
+    submitted = random.choice(world.under_way())
     failed_ones = [name for name, status in statuses(world.engine, submitted).items() if status == "failed"]
+    if not failed_ones and not _seldom(random):
+        return None
     name = random.choice([None, *(failed_ones or submitted.ids)])
     satellite_id = submitted[name] if name else None
     return Call(
@@ -191,8 +200,10 @@ def retry(world: World, random: Random) -> Call:
     )
 
 
-def fire(world: World, random: Random) -> Call:
+def fire(world: World, random: Random) -> Call | None:
     limit = random.randint(1, 5)
+    if not any(row["not_before"] for one in world.under_way() for row in rows(world.engine, one).values()):
+        return None
     return Call(f"fire {limit}", lambda engine: fire_due(engine, limit, world.later))
 
 
@@ -205,7 +216,7 @@ def take_lost_messages(world: World, random: Random) -> Call:
 
 
 def queue_later(world: World, random: Random) -> Call:
-    ids = list(random.choice(world.executions).ids.values())
+    ids = list(random.choice(world.under_way()).ids.values())
     return Call("queue later", lambda engine: queueing.queue_later(engine, ids, 1))
 
 
@@ -213,40 +224,49 @@ def repair_admission(world: World, _: Random) -> Call:
     return Call("repair admission", lambda engine: admission.repair_admission(engine, world.max_concurrent))
 
 
-STEPS: dict[Callable[[World, Random], Call | None], int] = {
-    submit: 2,
-    claim_some: 24,
-    claim_again: 3,
-    settle_some: 24,
-    settle_again: 3,
-    settle_late: 2,
-    release: 8,
-    renew: 2,
-    expire: 6,
-    stop: 1,
-    retry: 14,
-    fire: 10,
-    take_lost_messages: 2,
-    queue_later: 2,
-    repair_admission: 2,
+STEPS: dict[Step, tuple[int, ...]] = {
+    claim_some: (6,),
+    settle_some: (12,),
+    submit: (2,),
+    fire: (6, 18),
+    retry: (6, 18),
+    release: (0, 2, 8),
+    expire: (1, 4),
+    claim_again: (0, 1),
+    settle_again: (0, 1),
+    settle_late: (0, 1),
+    renew: (0, 1),
+    take_lost_messages: (0, 1),
+    queue_later: (0, 1),
+    repair_admission: (0, 1),
+    stop: (0, 0, 1),
 }
-"""The steps, each with how often it is taken."""
+"""The steps, each with the weights of which a seed has one."""
 
 
-def choose(world: World, random: Random) -> Call:
+def choose_weights(random: Random) -> dict[Step, int]:
+    """Choose how often this seed takes each step.
+
+    Walks that are unlike each other meet more than walks that are all alike (swarm testing): what takes many steps of
+    a few kinds is met by a seed that takes hardly any others.
+    """
+    return {step: random.choice(weights) for step, weights in STEPS.items()}
+
+
+def choose(world: World, random: Random, weights: Mapping[Step, int]) -> Call:
     """Choose a step that has something to do."""
-    if not world.executions:
+    if not world.under_way():
         return Call("submit", world.submit(random), world.executions.append)
     while True:
-        (step,) = random.choices(list(STEPS), weights=list(STEPS.values()))
+        (step,) = random.choices(list(weights), weights=list(weights.values()))
         if (call := step(world, random)) is not None:
             return call
 
 
-def _outcome(random: Random, attempt: Claimed) -> Outcome:
-    if random.randrange(2):
+def _outcome(world: World, random: Random, attempt: Claimed) -> Outcome:
+    if random.randrange(10) >= world.failures_in_ten:
         return completed(attempt)
-    wait_s = random.choice([None, 0, 60])
+    wait_s = random.choice([None, None, 0, 60, 60])
     return failed(attempt) if wait_s is None else failed_for_now(attempt, wait_s)
 
 
@@ -270,6 +290,11 @@ def _with_losses(random: Random, call: Call) -> Call:
 
 def _some(random: Random, things: Sequence[T]) -> list[T]:
     return random.sample(things, random.randint(1, len(things)))
+
+
+def _seldom(random: Random) -> bool:
+    """Tell whether to ask for what should be refused."""
+    return random.randrange(8) == 0
 
 
 def _token(random: Random) -> UUID:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from tests.store.model.scheduler import Scheduler
-from tests.store.model.steps import choose
+from tests.store.model.steps import choose, choose_weights
 from tests.store.model.world import World
 
 if TYPE_CHECKING:
@@ -32,27 +32,35 @@ TICKS_BETWEEN_RESTS = 40
 _CLEAR = text("DELETE FROM executions; UPDATE admission SET running = 0")
 
 
-def make_world(engine: Engine) -> World:
+def make_world(engine: Engine, random: Random) -> World:
     """Begin with no execution, also where a walk before this one failed; `later` is after every wait."""
     with engine.connect() as connection:
         connection.execute(_CLEAR)
-    return World(engine, datetime.now(UTC) + timedelta(days=1))
+    later = datetime.now(UTC) + timedelta(days=1)
+    return World(
+        engine,
+        later,
+        max_executions=random.choice([1, 3]),
+        size=random.choice([2, 2, 4, 8]),
+        all_done_one_in=random.choice([1, 1, 3]),
+        failures_in_ten=random.choice([1, 5, 8]),
+    )
 
 
 def walk_at_once(engine: Engine, seed: int) -> None:
     """Take a seed's steps from several threads at once."""
-    world, choosing = make_world(engine), Lock()
     randoms = [Random(f"{seed}.{thread}") for thread in range(THREADS)]  # noqa: S311
+    world, weights, choosing = make_world(engine, randoms[0]), choose_weights(randoms[0]), Lock()
 
     def take_steps(random: Random) -> None:
         for _ in range(STEPS_BETWEEN_RESTS):
             with choosing:
-                call = choose(world, random)
+                call = choose(world, random, weights)
             answer = call.run(engine)
             with choosing:
                 call.learn(answer)
 
-    first = choose(world, randoms[0])
+    first = choose(world, randoms[0], weights)
     first.learn(first.run(engine))
     with ThreadPoolExecutor(THREADS) as threads:
         for _ in range(RESTS):
@@ -64,8 +72,9 @@ def walk_at_once(engine: Engine, seed: int) -> None:
 
 def walk_in_order(engine: Engine, seed: int) -> list[str]:
     """Take a seed's steps in an order, and with commits, that the seed alone decides; return what was done."""
-    world, random = make_world(engine), Random(seed)  # noqa: S311
-    with Scheduler(engine, random) as scheduler:
+    random = Random(seed)  # noqa: S311
+    world = make_world(engine, random)
+    with Scheduler(engine, random, choose_weights(random)) as scheduler:
         try:
             for _ in range(RESTS):
                 for _ in range(TICKS_BETWEEN_RESTS):

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
 from state_manager.lifecycle import lost_outcome
 from state_manager.states import FINISHED, ExecutionStatus, FailurePolicy
 from state_manager.store import admission, leases, stuck
+from state_manager.store.tables import executions as table
 from tests import factories
 from tests.store.attempts import WORKER, claim, completed, execution, fire_due, settle
 from tests.store.invariants import assert_admission_is_right, assert_sound
@@ -24,8 +27,6 @@ if TYPE_CHECKING:
     from tests.factories import Submitted
 
 GRAPHS = (factories.series_parallel, factories.layered, factories.arbitrary)
-MAX_SATELLITES = 8
-MAX_EXECUTIONS = 3
 PATIENCE = 200
 """Rounds in which whatever is left must come to its end: far more than any walk needs."""
 
@@ -45,6 +46,12 @@ class World:
 
     engine: Engine
     later: datetime
+    max_executions: int
+    """How many are under way at a time."""
+    size: int
+    all_done_one_in: int
+    failures_in_ten: int
+    """How many attempts of ten fail."""
     max_concurrent: int = 2
     executions: list[Submitted] = field(default_factory=list)
     held: list[Claimed] = field(default_factory=list)
@@ -53,6 +60,13 @@ class World:
     """Attempts that were settled or given back: what comes of them now is late."""
     sent: list[tuple[Outcome, ...]] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
+
+    def under_way(self) -> list[Submitted]:
+        """List the executions in which something may happen still: a failed one may be retried."""
+        query = select(table.c.id).where(table.c.status.in_(["pending", "running", "failed"]))
+        with self.engine.connect() as connection:
+            found = set(connection.execute(query).scalars())
+        return [one for one in self.executions if one.execution_id in found][-self.max_executions :]
 
     def hold(self, claimed: Iterable[Claimed]) -> None:
         """Take in what a worker has claimed; an answer may come twice."""
@@ -68,10 +82,10 @@ class World:
 
     def submit(self, random: Random) -> Callable[[Engine], Submitted]:
         """Choose a new execution."""
-        graph = random.choice(GRAPHS)(random, random.randint(1, MAX_SATELLITES))
-        all_done = factories.some_of(random, graph, one_in=2)
+        graph = random.choice(GRAPHS)(random, self.size)
+        all_done = factories.some_of(random, graph, one_in=self.all_done_one_in)
         policy = random.choice([FailurePolicy.CONTINUE, FailurePolicy.CONTINUE, FailurePolicy.FAIL_FAST])
-        max_attempts = random.randint(1, 3)
+        max_attempts = random.choice([1, 9, 9])
         return lambda engine: factories.submit(
             engine,
             graph,
