@@ -56,9 +56,16 @@ def running(home: Path, cluster: str) -> Iterator[subprocess.Popen[str]]:
             program.send_signal(signal.SIGTERM)
 
 
+def until_shown(program: subprocess.Popen[str], home: Path, line: str) -> None:
+    """Wait for a line on standard error; fail at once when the program has ended without it."""
+    shown = home / "err"
+    until(lambda: line in shown.read_text() or program.poll() is not None, within_s=WITHIN_S, what=line)
+    assert line in shown.read_text(), shown.read_text()
+
+
 def test_cluster_goes_on_while_the_api_is_killed_and_started_again(tmp_path: Path) -> None:
     with running(tmp_path, gated(tmp_path)) as program:
-        until(lambda: "gate  started" in (tmp_path / "err").read_text(), within_s=WITHIN_S)
+        until_shown(program, tmp_path, "gate  started")
         api = next(one for one in psutil.Process(program.pid).children() if "gunicorn" in " ".join(one.cmdline()))
         for one in (api, *api.children(recursive=True)):
             one.kill()
