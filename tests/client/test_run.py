@@ -43,6 +43,7 @@ def gated(home: Path) -> str:
 
 @contextmanager
 def running(home: Path, cluster: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a cluster; show what the program wrote if the test fails, and end the program whatever happens."""
     with (
         (home / "out").open("w") as out,
         (home / "err").open("w") as err,
@@ -52,6 +53,9 @@ def running(home: Path, cluster: str) -> Iterator[subprocess.Popen[str]]:
     ):
         try:
             yield program
+        except BaseException:
+            print((home / "err").read_text()[-8000:])
+            raise
         finally:
             program.send_signal(signal.SIGTERM)
 
