@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
 
+from state_manager.maintenance import late_executions
 from state_manager.maintenance import repairs as module
 from state_manager.maintenance.reconciler import Reconciler
 from state_manager.maintenance.repairs import Repairs
@@ -25,6 +26,7 @@ from tests.store.recorder import Recorder, lifecycle, services
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from sqlalchemy import Engine
 
@@ -222,3 +224,20 @@ def test_execution_that_was_given_more_time_meanwhile_is_not_stopped(engine: Eng
     )
     assert not stopped.stopped
     assert complete(engine, submitted, "s0").ended == "completed"
+
+
+def test_step_spares_an_execution_that_was_given_more_time_after_its_look(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted = late(engine)
+    look = executions.past_their_time
+
+    def look_and_give_time(*arguments: Any, **options: Any) -> list[tuple[UUID, float]]:
+        found = look(*arguments, **options)
+        with engine.connect() as connection:
+            connection.execute(update(table).values(times_out_at=datetime.now(UTC) + timedelta(hours=1)))
+        return found
+
+    monkeypatch.setattr(executions, "past_their_time", look_and_give_time)
+    assert late_executions.run_once(services(engine, Recorder(), MANY)) == 0
+    assert execution(engine, submitted)["status"] == "running"
