@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
-from state_manager.store import satellites, transitions
+from state_manager.store import events, satellites, transitions
 from state_manager.store.transitions import ClaimBudget
 from tests.factories import Graph, fan_in, front, submit
 from tests.store.attempts import MANY, WORKER, claim, completed, rows, settle, statuses
@@ -105,3 +106,13 @@ def test_claim_sent_again_answers_all_that_its_token_holds(engine: Engine) -> No
     assert statuses(engine, submitted) == {"a": "completed", "b": "running", "c": "running"}
     assert rows(engine, submitted)["b"]["attempt"] == 1
     assert_sound(engine, submitted.execution_id)
+
+
+def test_no_call_carries_more_outputs_than_it_may(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transitions, "CALL_BYTES", 200)
+    submitted = submit(engine, front(5))
+    attempts = claim(engine, submitted, *submitted.ids)
+    transitions.settle(engine, [completed(one, HUNDRED) for one in attempts], max_concurrent=MANY)
+    log = events.read(engine, submitted.execution_id, after=0, limit=100) or []
+    moments = Counter(one.at for one in log if one.kind == "completed" and one.satellite_id is not None)
+    assert [moments[at] for at in sorted(moments)] == [2, 2, 1]
