@@ -78,7 +78,8 @@ def test_attempt_that_ignores_its_interruption_is_given_up(reason: Reason) -> No
                 watched.take_away(attempt)
             if reason is Reason.STOPPING:
                 watched.watchdog.stop()
-        while not watched.given_up:
+        soon = time.monotonic() + 10
+        while not watched.given_up and time.monotonic() < soon:
             with suppress(Interrupted):
                 time.sleep(0.01)
     assert run.reason is reason
@@ -127,3 +128,11 @@ def test_attempt_that_is_not_held_any_more_does_not_start() -> None:
     watched.held.drop([attempt])
     with pytest.raises(Interrupted), watched.watchdog.watch(attempt):
         pytest.fail("it began")
+
+
+def test_stop_interrupts_what_runs() -> None:
+    watched = Watched()
+    with pytest.raises(Interrupted), watched.watchdog.watch(watched.claim()) as run:
+        watched.watchdog.stop()
+        until(lambda: None, within_s=10, what="the interruption comes")
+    assert run.reason is Reason.STOPPING
