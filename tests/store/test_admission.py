@@ -125,13 +125,6 @@ def test_key_that_comes_back_with_another_document_is_refused(engine: Engine) ->
         submit_document({"a": 2, "b": [2]})
 
 
-def test_same_key_again_answers_the_execution_of_its_own_project(engine: Engine) -> None:
-    first = {project: submit(engine, front(1), key="k", project=project) for project in ("ours", "theirs")}
-    for project, submitted in first.items():
-        again = submit(engine, front(1), key="k", project=project)
-        assert (again.execution_id, again.receipt.created) == (submitted.execution_id, False)
-
-
 def test_submission_sent_again_after_a_lost_answer_is_new_to_its_caller(engine: Engine) -> None:
     document = {
         "id": str(uuid4()), "project": "test", "cluster_id": "test/cluster", "sla": "24h", "failure_policy": "continue",
