@@ -57,13 +57,13 @@ class Call:
 
 
 def submit(world: World, random: Random) -> Call | None:
-    if len(world.under_way()) >= world.max_executions:
+    if len(world.under_way) >= world.max_executions:
         return None
     return Call("submit", world.submit(random), world.executions.append)
 
 
 def claim_some(world: World, random: Random) -> Call | None:
-    submitted = random.choice(world.under_way())
+    submitted = random.choice(world.under_way)
     ready = satellites.ready(world.engine, submitted.execution_id)
     wanted = [name for name, one in submitted.ids.items() if one in ready or _seldom(random)]
     if not wanted:
@@ -162,7 +162,7 @@ def renew(world: World, random: Random) -> Call | None:
 
 def expire(world: World, random: Random) -> Call | None:
     """Take back what one execution runs, as if its worker were lost: those who hold it do not learn that."""
-    submitted = random.choice(world.under_way())
+    submitted = random.choice(world.under_way)
     running = leases.held_by(world.engine, [WORKER])
     mine = sorted((one for one in running if one.execution_id == submitted.execution_id), key=lambda one: str(one.id))
     if not mine:
@@ -177,7 +177,7 @@ def expire(world: World, random: Random) -> Call | None:
 
 
 def stop(world: World, random: Random) -> Call:
-    submitted = random.choice(world.under_way())
+    submitted = random.choice(world.under_way)
     status, error = random.choice([(ExecutionStatus.CANCELLED, None), (ExecutionStatus.FAILED, "it took too long")])
     return Call(
         f"stop {world.executions.index(submitted)} as {status}",
@@ -188,7 +188,7 @@ def stop(world: World, random: Random) -> Call:
 
 
 def retry(world: World, random: Random) -> Call | None:
-    submitted = random.choice(world.under_way())
+    submitted = random.choice(world.under_way)
     failed_ones = [name for name, status in statuses(world.engine, submitted).items() if status == "failed"]
     if not failed_ones and not _seldom(random):
         return None
@@ -202,7 +202,7 @@ def retry(world: World, random: Random) -> Call | None:
 
 def fire(world: World, random: Random) -> Call | None:
     limit = random.randint(1, 5)
-    if not any(row["not_before"] for one in world.under_way() for row in rows(world.engine, one).values()):
+    if not any(row["not_before"] for one in world.under_way for row in rows(world.engine, one).values()):
         return None
     return Call(f"fire {limit}", lambda engine: fire_due(engine, limit, world.later))
 
@@ -216,7 +216,7 @@ def take_lost_messages(world: World, random: Random) -> Call:
 
 
 def queue_later(world: World, random: Random) -> Call:
-    ids = list(random.choice(world.under_way()).ids.values())
+    ids = list(random.choice(world.under_way).ids.values())
     return Call("queue later", lambda engine: queueing.queue_later(engine, ids, 1))
 
 
@@ -255,7 +255,8 @@ def choose_weights(random: Random) -> dict[Step, int]:
 
 def choose(world: World, random: Random, weights: Mapping[Step, int]) -> Call:
     """Choose a step that has something to do."""
-    if not world.under_way():
+    world.look()
+    if not world.under_way:
         return Call("submit", world.submit(random), world.executions.append)
     while True:
         (step,) = random.choices(list(weights), weights=list(weights.values()))

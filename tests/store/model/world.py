@@ -54,6 +54,8 @@ class World:
     """How many attempts of ten fail."""
     max_concurrent: int = 2
     executions: list[Submitted] = field(default_factory=list)
+    under_way: list[Submitted] = field(default_factory=list)
+    """Those in which something might happen at the last look."""
     held: list[Claimed] = field(default_factory=list)
     """Attempts that a worker has in memory, whether they are still its own or not."""
     over: list[Claimed] = field(default_factory=list)
@@ -61,12 +63,12 @@ class World:
     sent: list[tuple[Outcome, ...]] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
 
-    def under_way(self) -> list[Submitted]:
-        """List the executions in which something may happen still: a failed one may be retried."""
+    def look(self) -> None:
+        """Find the executions in which something may happen still: a failed one may be retried."""
         query = select(table.c.id).where(table.c.status.in_(["pending", "running", "failed"]))
         with self.engine.connect() as connection:
             found = set(connection.execute(query).scalars())
-        return [one for one in self.executions if one.execution_id in found][-self.max_executions :]
+        self.under_way = [one for one in self.executions if one.execution_id in found][-self.max_executions :]
 
     def hold(self, claimed: Iterable[Claimed]) -> None:
         """Take in what a worker has claimed; an answer may come twice."""
