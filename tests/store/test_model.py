@@ -11,7 +11,7 @@ from tests.store.model.walks import walk_at_once, walk_in_order
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-SEEDS = range(12)
+SEEDS = range(6)
 
 
 def test_walks_whose_order_a_seed_decides_stay_sound(engine: Engine) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from state_manager.lifecycle import lost_outcome
 from state_manager.states import ExecutionStatus
-from state_manager.store import admission, executions, leases, queueing, satellites, transitions
+from state_manager.store import admission, executions, leases, queueing, transitions
 from state_manager.store.transitions import ClaimBudget
 from tests.factories import NOTHING
 from tests.store.attempts import (
@@ -26,8 +26,6 @@ from tests.store.attempts import (
     failed,
     failed_for_now,
     fire_due,
-    rows,
-    statuses,
 )
 from tests.store.model.world import Batch, World
 
@@ -64,8 +62,8 @@ def submit(world: World, random: Random) -> Call | None:
 
 def claim_some(world: World, random: Random) -> Call | None:
     submitted = random.choice(world.under_way)
-    ready = satellites.ready(world.engine, submitted.execution_id)
-    wanted = [name for name, one in submitted.ids.items() if one in ready or _seldom(random)]
+    seen = world.seen[submitted.execution_id]
+    wanted = [one.name for one in seen if one.queued_at or _seldom(random)]
     if not wanted:
         return None
     batch = Batch(submitted, tuple(_some(random, wanted)), _token(random))
@@ -163,6 +161,8 @@ def renew(world: World, random: Random) -> Call | None:
 def expire(world: World, random: Random) -> Call | None:
     """Take back what one execution runs, as if its worker were lost: those who hold it do not learn that."""
     submitted = random.choice(world.under_way)
+    if not any(one.status == "running" for one in world.seen[submitted.execution_id]):
+        return None
     running = leases.held_by(world.engine, [WORKER])
     mine = sorted((one for one in running if one.execution_id == submitted.execution_id), key=lambda one: str(one.id))
     if not mine:
@@ -189,7 +189,7 @@ def stop(world: World, random: Random) -> Call:
 
 def retry(world: World, random: Random) -> Call | None:
     submitted = random.choice(world.under_way)
-    failed_ones = [name for name, status in statuses(world.engine, submitted).items() if status == "failed"]
+    failed_ones = [one.name for one in world.seen[submitted.execution_id] if one.status == "failed"]
     if not failed_ones and not _seldom(random):
         return None
     name = random.choice([None, *(failed_ones or submitted.ids)])
@@ -202,7 +202,7 @@ def retry(world: World, random: Random) -> Call | None:
 
 def fire(world: World, random: Random) -> Call | None:
     limit = random.randint(1, 5)
-    if not any(row["not_before"] for one in world.under_way for row in rows(world.engine, one).values()):
+    if not any(one.not_before for seen in world.seen.values() for one in seen):
         return None
     return Call(f"fire {limit}", lambda engine: fire_due(engine, limit, world.later))
 

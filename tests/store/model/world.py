@@ -10,7 +10,7 @@ from sqlalchemy import select
 from state_manager.lifecycle import lost_outcome
 from state_manager.states import FINISHED, ExecutionStatus, FailurePolicy
 from state_manager.store import admission, leases, stuck
-from state_manager.store.tables import executions as table
+from state_manager.store.tables import executions, satellites
 from tests import factories
 from tests.store.attempts import WORKER, claim, completed, execution, fire_due, settle
 from tests.store.invariants import assert_admission_is_right, assert_sound
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from state_manager.states import SatelliteStatus
     from state_manager.store.transitions import Claimed, Outcome
     from tests.factories import Submitted
 
@@ -40,6 +41,16 @@ class Batch:
     token: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A satellite at the last look."""
+
+    name: str
+    status: SatelliteStatus
+    queued_at: datetime | None
+    not_before: datetime | None
+
+
 @dataclass(slots=True)
 class World:
     """What a walk goes on with. Lists, in the order of what happened: a set of ids would not replay."""
@@ -55,7 +66,9 @@ class World:
     max_concurrent: int = 2
     executions: list[Submitted] = field(default_factory=list)
     under_way: list[Submitted] = field(default_factory=list)
-    """Those in which something might happen at the last look."""
+    """Those in which something might happen, at the last look."""
+    seen: dict[UUID, list[Seen]] = field(default_factory=dict)
+    """Their satellites, at the last look."""
     held: list[Claimed] = field(default_factory=list)
     """Attempts that a worker has in memory, whether they are still its own or not."""
     over: list[Claimed] = field(default_factory=list)
@@ -64,11 +77,26 @@ class World:
     batches: list[Batch] = field(default_factory=list)
 
     def look(self) -> None:
-        """Find the executions in which something may happen still: a failed one may be retried."""
-        query = select(table.c.id).where(table.c.status.in_(["pending", "running", "failed"]))
+        """Read the executions in which something may happen still: a failed one may be retried."""
+        columns = (
+            executions.c.id,
+            satellites.c.name,
+            satellites.c.status,
+            satellites.c.queued_at,
+            satellites.c.not_before,
+        )
+        query = (
+            select(*columns)
+            .join(satellites, satellites.c.execution_id == executions.c.id)
+            .where(executions.c.status.in_(["pending", "running", "failed"]))
+            .order_by(satellites.c.ordinal)
+        )
+        found: dict[UUID, list[Seen]] = {}
         with self.engine.connect() as connection:
-            found = set(connection.execute(query).scalars())
+            for execution_id, *seen in connection.execute(query):
+                found.setdefault(execution_id, []).append(Seen(*seen))
         self.under_way = [one for one in self.executions if one.execution_id in found][-self.max_executions :]
+        self.seen = found
 
     def hold(self, claimed: Iterable[Claimed]) -> None:
         """Take in what a worker has claimed; an answer may come twice."""
