@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 LEAST_KILLED = 0.95
 PROCESSES = 2
+GIVE_UP_S = 300
+"""How long the process of one mutant's tests may take: it does not end by itself where a thread keeps on."""
 BYTECODE = ROOT / ".pytest_cache" / "pyc"
 
 
@@ -96,12 +97,37 @@ def git(*arguments: str, cwd: Path) -> None:
     subprocess.run(["git", *arguments], cwd=cwd, check=True, capture_output=True, text=True)
 
 
-def run(tests: Iterable[str], tree: Path, *options: str) -> Report:
+def pytest(tree: Path, *arguments: str, within_s: float | None = None) -> str:
+    """Run pytest in a worktree, on its code and no other; return what it prints."""
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONPYCACHEPREFIX": str(BYTECODE)}
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "", *arguments]
+    with subprocess.Popen(
+        command, cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as program:
+        try:
+            return program.communicate(timeout=within_s)[0]
+        except subprocess.TimeoutExpired:  # the report is written before the process waits for its threads
+            program.kill()
+            return program.communicate()[0]
+
+
+def collect(tests: Iterable[str], tree: Path) -> list[str]:
+    """List the ids of these tests that there are, each case of one with parameters."""
+    files = {test.partition("::")[0] for test in tests}
+    there = sorted(file for file in files if (tree / file).exists())
+    ids = pytest(tree, "--numprocesses=0", "--collect-only", *there).splitlines()
+    return [one for one in ids if any(stands_for(test, one) for test in tests)]
+
+
+def stands_for(test: str, case: str) -> bool:
+    """Tell whether a test is meant by this name; one without parameters stands for all of its cases."""
+    return case == test or case.startswith(f"{test}[")
+
+
+def run(tests: Iterable[str], tree: Path, *options: str, within_s: float | None = None) -> Report:
     """Run tests in a worktree."""
     with tempfile.NamedTemporaryFile(suffix=".xml") as junit:
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "", f"--junit-xml={junit.name}", *options, *tests]
-        environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONPYCACHEPREFIX": str(BYTECODE)}
-        subprocess.run(command, cwd=tree, env=environment, check=False, capture_output=True)
+        pytest(tree, f"--junit-xml={junit.name}", *options, *tests, within_s=within_s)
         report = Path(junit.name).read_text()
     return parse(report) if report else Report(frozenset(), frozenset(), 1)
 
@@ -110,7 +136,7 @@ def parse(junit: str) -> Report:
     """Read a report in JUnit's XML."""
     passed, failed, errors = set(), set(), 0
     for case in ET.fromstring(junit).iter("testcase"):  # noqa: S314  (pytest's own)
-        test = f"{case.get('classname')}::{case.get('name')}"
+        test = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
         kinds = {child.tag for child in case}
         errors += "error" in kinds
         if "failure" in kinds:
@@ -120,17 +146,10 @@ def parse(junit: str) -> Report:
     return Report(frozenset(passed), frozenset(failed), errors)
 
 
-def reported(test: str) -> re.Pattern[str]:
-    """Match a test's name as JUnit's report has it; one without parameters stands for all that it has."""
-    path, _, name = test.partition("::")
-    pattern = re.escape(f"{path.removesuffix('.py').replace('/', '.')}::{name}")
-    return re.compile(pattern if name.endswith("]") else rf"{pattern}(\[.*\])?")
-
-
 def judge(mutant: Mutant, tree: Path, sound: frozenset[str]) -> Verdict:
     """Apply a mutant to a worktree, run its tests, and take it back; `sound` are the tests that pass without it."""
     for test in mutant.tests:
-        if not any(reported(test).fullmatch(one) for one in sound):
+        if not any(stands_for(test, case) for case in sound):
             return Verdict.NO_TEST
     try:
         git("apply", str(mutant.path), cwd=tree)
@@ -138,7 +157,7 @@ def judge(mutant: Mutant, tree: Path, sound: frozenset[str]) -> Verdict:
         print(f"{mutant.path.name} does not apply:\n{error.stderr}", flush=True)
         return Verdict.BROKEN
     try:
-        report = run(mutant.tests, tree, "--numprocesses=0", "--exitfirst")
+        report = run(mutant.tests, tree, "--numprocesses=0", "--exitfirst", within_s=GIVE_UP_S)
     finally:
         git("checkout", "--quiet", "--force", ".", cwd=tree)
         git("clean", "--quiet", "--force", "-d", cwd=tree)
@@ -150,8 +169,9 @@ def judge(mutant: Mutant, tree: Path, sound: frozenset[str]) -> Verdict:
 def judge_all(mutants: Sequence[Mutant]) -> list[Verdict]:
     """Judge every mutant, a few side by side, and say so as they are done."""
     with worktree() as first, worktree() as second:
-        tests = sorted({test for mutant in mutants for test in mutant.tests})
-        sound = run(tests, first, f"--numprocesses={PROCESSES}").passed
+        cases = collect({test for mutant in mutants for test in mutant.tests}, first)
+        sound = run(cases, first, f"--numprocesses={PROCESSES}").passed
+        print(f"{len(sound)} of {len(cases)} cases of the tests pass without a mutant", flush=True)
         trees: SimpleQueue[Path] = SimpleQueue()
         for tree in (first, second):
             trees.put(tree)

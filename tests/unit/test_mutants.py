@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mutants.__main__ import ROOT, choose, parse, read, reported
+from tests.mutants.__main__ import ROOT, choose, parse, read, stands_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,16 +21,17 @@ JUNIT = """<testsuites><testsuite>
 
 def test_failure_in_a_test_is_told_from_an_error_around_it() -> None:
     report = parse(JUNIT)
-    assert report.failed == {"tests.unit.test_a::test_one"}
-    assert report.passed == {"tests.unit.test_a::test_two[1]"}
+    assert report.failed == {"tests/unit/test_a.py::test_one"}
+    assert report.passed == {"tests/unit/test_a.py::test_two[1]"}
     assert report.errors == 1
 
 
 def test_test_without_parameters_stands_for_all_of_its_cases() -> None:
-    assert reported("tests/unit/test_a.py::test_two").fullmatch("tests.unit.test_a::test_two[1]")
-    assert reported("tests/unit/test_a.py::test_two[1]").fullmatch("tests.unit.test_a::test_two[1]")
-    assert not reported("tests/unit/test_a.py::test_two[2]").fullmatch("tests.unit.test_a::test_two[1]")
-    assert not reported("tests/unit/test_a.py::test_tw").fullmatch("tests.unit.test_a::test_two[1]")
+    case = "tests/unit/test_a.py::test_two[1]"
+    assert stands_for("tests/unit/test_a.py::test_two", case)
+    assert stands_for(case, case)
+    assert not stands_for("tests/unit/test_a.py::test_two[2]", case)
+    assert not stands_for("tests/unit/test_a.py::test_tw", case)
 
 
 def test_patch_without_a_test_is_refused(tmp_path: Path) -> None:
