@@ -1,4 +1,4 @@
-"""What ends or revives executions and attempts from outside: stop, retry, expire; the one way in to each.
+"""Stop, retry and expire: the one way to end or revive executions and attempts from outside.
 
 Each is one transition of the store, then the messages and notifications that it calls for.
 """
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class Dispatcher(Protocol):
-    """What sends messages; the domain knows no broker. Neither call raises while the broker is away."""
+    """A sender of messages; the domain knows no broker. Neither call raises while the broker is away."""
 
     def send(self, unsent: Sequence[Unsent]) -> None:
         """Send messages for these satellites."""

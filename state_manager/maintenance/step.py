@@ -1,4 +1,4 @@
-"""What a step of the reconciler works with."""
+"""The objects that the reconciler's steps share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCH_SIZE = 500
 
 
 class Dispatcher(lifecycle.Dispatcher, Protocol):
-    """What sends messages, and probes too."""
+    """A sender of messages, and of probes."""
 
     def send_probe(self, queue: str, sent_at: datetime) -> None:
         """Send a probe through a queue."""
@@ -48,6 +48,6 @@ class Services:
 
 
 def services(lifecycle: Lifecycle, dispatcher: Dispatcher, *, lease_s: float, interval_s: float) -> Services:
-    """Make what the steps work with, around a lifecycle; a round begins about every `interval_s`."""
+    """Make the objects that the steps share, around a lifecycle; a round begins about every `interval_s`."""
     grace = Grace(lifecycle.engine, lease_s, interval_s)
     return Services(lifecycle.engine, dispatcher, lifecycle, grace, Repairs(lifecycle))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from state_manager.maintenance.step import Services
 
 IDLE_FOR = timedelta(seconds=30)
-"""What has changed since then is not stuck."""
+"""Time without a change after which an execution is looked at."""
 
 _log = logging.getLogger(__name__)
 

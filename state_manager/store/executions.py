@@ -28,7 +28,7 @@ _RETRY = text("SELECT * FROM retry(:id, :satellite, :now)")
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What `submit` answers: the execution, whether it is new, and the hash of the document it was made from."""
+    """The result of `submit`: the execution, whether it is new, and the hash of the document it was made from."""
 
     execution_id: UUID
     created: bool
@@ -41,7 +41,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How far an execution is: the seq of its last event, and how many of its satellites have ended, and how."""
+    """An execution's progress: the seq of its last event, and how many of its satellites have ended, and how."""
 
     status: ExecutionStatus
     seq: int
@@ -92,7 +92,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which executions to list: newest first, those before the cursor, an execution's id."""
+    """The executions to list: newest first, those before the cursor, an execution's id."""
 
     project: str | None = None
     cluster_id: str | None = None
@@ -122,7 +122,7 @@ def submit(
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """What stopping met: the previous status (None: no such execution), whether this call ended it, who was let in."""
+    """The result of `stop`: the previous status (None: no such execution), whether it ended, which were admitted."""
 
     previous: ExecutionStatus | None
     stopped: bool
@@ -131,7 +131,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """What retrying met: the previous status (None: no such execution), what came back, what of it may start."""
+    """The result of `retry`: the previous status (None: no such execution), what came back, what of it may start."""
 
     previous: ExecutionStatus | None
     revived: tuple[UUID, ...]

@@ -29,7 +29,7 @@ MIN_VERSION = 15
 """The oldest PostgreSQL that is tested; those before it get no more fixes from its makers."""
 
 WAIT_S = 10
-"""So long a database may take to answer when a migration is asked for on the command line."""
+"""Longest time to wait for the database when a migration is asked for on the command line."""
 
 _DEFINED = re.compile(r"^CREATE OR REPLACE FUNCTION (\w+)", re.MULTILINE)
 _PRESENT = """

@@ -1,4 +1,4 @@
-"""Which migration this code needs, and whether a database has it; Alembic is for migrations alone, and not loaded."""
+"""The migration that this code needs, and whether a database has it; without loading Alembic."""
 
 from __future__ import annotations
 

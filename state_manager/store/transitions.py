@@ -78,7 +78,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class ClaimBudget:
-    """How much a worker may claim with a settle, of what that settle makes ready.
+    """The limits of what a worker may claim with a settle, of what that settle makes ready.
 
     The first ready satellite in any case; others behind it while their types are in `durations_ms` (usual
     milliseconds by identifier), they are on one of its `queues`, and together take no longer than `time_ms`.
@@ -97,7 +97,7 @@ class ClaimBudget:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an attempt: `completed` with an output, or `failed` with an error and its kind.
+    """The outcome of an attempt: `completed` with an output, or `failed` with an error and its kind.
 
     A failure with `retry_after_s` is followed by another attempt after so many seconds, if one is left.
     """
@@ -119,7 +119,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What settling did: which outcomes are recorded, what may start now, and what ended or was let in."""
+    """The result of `settle`: which outcomes are recorded, what may start now, what ended and what was admitted."""
 
     landed: frozenset[UUID]
     ready: tuple[UUID, ...]

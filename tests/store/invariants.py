@@ -1,4 +1,4 @@
-"""What must hold of an execution's rows at every moment, whatever happened on the way."""
+"""The invariants of an execution's rows and events, which hold between any two transitions."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _replay_of_execution(told: dict[str, Any], event: RowMapping) -> None:
 def _assert_nothing_outruns_its_dependencies(
     rows: Mapping[UUID, RowMapping], told: Mapping[UUID, dict[str, Any]], event: RowMapping
 ) -> None:
-    """What starts has every dependency behind it at that moment; a retry may take one back later."""
+    """Check that a satellite starts only when its dependencies are satisfied; a retry may put one back later."""
     if event["status"] == S.RUNNING:
         row = rows[event["satellite_id"]]
         unmet = [rows[one]["name"] for one in row["dependencies"] if not _is_satisfied(told[one], row["run_when"])]

@@ -59,7 +59,7 @@ def rival_to(engine: Engine) -> Iterator[tuple[Engine, Rival]]:
 
 
 class _Borrowed:
-    """What a pool would lend: it stays where it is."""
+    """A connection as a pool lends it, which stays open when it is given back."""
 
     def __init__(self, driver_connection: object) -> None:
         self.driver_connection = driver_connection

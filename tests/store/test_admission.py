@@ -1,4 +1,4 @@
-"""How many executions run at a time, who comes next, and that a submission sent twice is one."""
+"""Admission: the limit of running executions and their order; and submissions that are sent twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the database holds true by itself: the moves, the constraints, and the tables as they are declared."""
+"""The rules that the database enforces by itself: the moves, the constraints, and the tables as they are declared."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def test_lost_workers_are_struck_off(engine: Engine, database_uri: str) -> None:
     assert leases.silent_sessions(engine) == set()
 
 
-def test_worker_that_is_silent_for_long_is_struck_off_unless_its_loss_is_still_to_be_mended(
+def test_worker_that_is_silent_for_long_is_deregistered_unless_its_loss_is_still_to_be_repaired(
     engine: Engine, database_uri: str
 ) -> None:
     idle, holding = (lost_worker(engine, database_uri) for _ in range(2))

@@ -1,4 +1,4 @@
-"""Whom the reconciler holds for lost: who is missing at two looks, when PostgreSQL has been up for a while."""
+"""Lost workers: those whose session is missing at two looks, when PostgreSQL has been up for a while."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WORKER = UUID(int=7)
 
 @dataclass
 class Clock:
-    """What goes by between the two looks, instead of time."""
+    """A clock whose sleep runs a function instead, between the two looks."""
 
     meanwhile: Callable[[], object] = lambda: None
     waits: int = 0

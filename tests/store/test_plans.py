@@ -1,4 +1,4 @@
-"""What runs often reads no table whole, however long the history: PostgreSQL's own counters say so."""
+"""Frequent queries read no table whole, however long the history: PostgreSQL's own counters say so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits for its next attempt, or runs, when something that it depends on is put back: it waits for that again."""
+"""A retried dependency: its dependents that run, or wait for their next attempt, wait for it again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a satellite is queued is decided by its own row and its execution's, whatever it is asked for."""
+"""A satellite is queued by its own row and its execution's, whatever the caller asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever the graph, and in whatever order attempts are claimed, settled, lost and sent again, the rows stay sound."""
+"""Random claims, settles, losses and repetitions over random graphs leave the rows consistent."""
 
 from __future__ import annotations
 

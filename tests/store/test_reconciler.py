@@ -74,7 +74,7 @@ def late(engine: Engine) -> Submitted:
 
 
 def everything(engine: Engine, uri: str) -> dict[str, Submitted]:
-    """Submit something to mend of each kind, by the name that a round counts it under, and one that waits for room."""
+    """Submit something to repair of each kind, by the name of its count, and one that waits for admission."""
     return {
         "lost": lost(engine, uri),
         "overdue": overdue(engine),
@@ -84,7 +84,7 @@ def everything(engine: Engine, uri: str) -> dict[str, Submitted]:
     }
 
 
-def assert_mended(engine: Engine, broken: Mapping[str, Submitted]) -> None:
+def assert_repaired(engine: Engine, broken: Mapping[str, Submitted]) -> None:
     for what, submitted in broken.items():
         assert execution(engine, submitted)["status"] == ("failed" if what == "timed_out" else "running")
         assert_sound(engine, submitted.execution_id)
@@ -98,7 +98,7 @@ def test_round_finds_nothing_where_all_is_well(engine: Engine) -> None:
     assert recorder == Recorder()
 
 
-def test_round_mends_each_kind_and_the_next_finds_nothing(engine: Engine, database_uri: str) -> None:
+def test_round_repairs_each_kind_and_the_next_finds_nothing(engine: Engine, database_uri: str) -> None:
     broken = everything(engine, database_uri)
     recorder = Recorder()
     found = Reconciler(services(engine, recorder, MANY)).run_once()
@@ -106,13 +106,13 @@ def test_round_mends_each_kind_and_the_next_finds_nothing(engine: Engine, databa
     assert set(recorder.sent) == {broken[what]["s0"] for what in ("lost", "overdue", "due")}
     assert [queue for queue, _ in recorder.probed] == ["satellites"]
     assert recorder.enqueued == [broken["waiting"].execution_id]
-    assert_mended(engine, broken)
+    assert_repaired(engine, broken)
     again = Recorder()
     assert +Reconciler(services(engine, again, MANY)).run_once() == Counter()
     assert again == Recorder()
 
 
-def test_two_rounds_at_once_mend_each_thing_once(engine: Engine, database_uri: str) -> None:
+def test_two_rounds_at_once_repair_each_thing_once(engine: Engine, database_uri: str) -> None:
     broken = [everything(engine, database_uri) for _ in range(3)]
     start, recorders = Barrier(2), [Recorder(), Recorder()]
 
@@ -129,7 +129,7 @@ def test_two_rounds_at_once_mend_each_thing_once(engine: Engine, database_uri: s
     found = rounds[0] + rounds[1]
     assert [found[what] for what in ("lost", "overdue", "due", "probed")] == [3, 3, 3, 1]
     for one in broken:
-        assert_mended(engine, one)
+        assert_repaired(engine, one)
 
 
 def test_rounds_are_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,4 +213,4 @@ def test_step_that_fails_holds_up_no_other(engine: Engine) -> None:
         connection.execute(text("DROP FUNCTION due"))
     found = Reconciler(services(engine, Recorder(), MANY)).run_once()
     assert (found["failed"], found["overdue"], found["timed_out"]) == (1, 1, 1)
-    assert_mended(engine, broken)
+    assert_repaired(engine, broken)

@@ -1,4 +1,4 @@
-"""What the reconciler mends in the store: waits that are over, messages that are lost, the count of admission."""
+"""Repairs in the store: waits that are over, messages that are lost, the count of admission."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executions that nothing would move on: a healthy system has none; one that is made so by hand is found and mended."""
+"""Executions that nothing would move on: a healthy system has none; one made so by hand is found and repaired."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, on the connection that the caller opened."""
+"""Run the migrations, for Alembic, on the connection that the caller opened."""
 
 from alembic import context
 

@@ -15,19 +15,19 @@ BEGIN
 END
 $$;
 
--- admit: start the executions that have waited longest, as many as there is room for; answers their ids.
+-- admit: start the executions that have waited longest, as many as may run; answers their ids.
 -- A row that a rival holds is passed over: two callers never wait for each other's executions. One that cannot be
 -- started is cancelled, and says why: its callers settle and stop other executions, which it must not keep from that.
 CREATE OR REPLACE FUNCTION admit(p_max_concurrent int, p_now timestamptz DEFAULT NULL) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
-    v_room int;
+    v_free int;
     v_id uuid;
     v_admitted uuid[] := '{}';
 BEGIN
-    SELECT p_max_concurrent - running INTO v_room FROM admission FOR UPDATE;
-    WHILE v_room > 0 LOOP
+    SELECT p_max_concurrent - running INTO v_free FROM admission FOR UPDATE;
+    WHILE v_free > 0 LOOP
         SELECT id INTO v_id FROM executions WHERE status = 'pending'
         ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN NOT FOUND;
@@ -35,7 +35,7 @@ BEGIN
             PERFORM start_execution(v_id, v_now);
             PERFORM queue_if_ready(ARRAY(SELECT id FROM satellites WHERE execution_id = v_id AND unmet = 0), v_now);
             v_admitted := v_admitted || v_id;
-            v_room := v_room - 1;
+            v_free := v_free - 1;
         EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded THEN
             PERFORM stop(v_id, 'cancelled', 'it could not be started: ' || SQLERRM, p_max_concurrent, v_now);
         END;
@@ -45,7 +45,7 @@ BEGIN
 END
 $$;
 
--- repair_admission: the count of running executions is what it says it is, and no room stays empty.
+-- repair_admission: recount the running executions, and admit those that wait while fewer run than may.
 CREATE OR REPLACE FUNCTION repair_admission(p_max_concurrent int, p_now timestamptz DEFAULT NULL) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 BEGIN

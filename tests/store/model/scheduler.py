@@ -51,7 +51,7 @@ class Session:
 
     @property
     def waits(self) -> bool:
-        """Whether its call has not returned."""
+        """True until its call has returned."""
         return self.answer is not None and not self.answer.done()
 
 

@@ -53,16 +53,16 @@ class Seen:
 
 @dataclass(slots=True)
 class World:
-    """What a walk goes on with. Lists, in the order of what happened: a set of ids would not replay."""
+    """The state of a walk. Lists, in the order of what happened: a set of ids would not replay."""
 
     engine: Engine
     later: datetime
     max_executions: int
-    """How many are under way at a time."""
+    """Most that are under way at a time."""
     size: int
     all_done_one_in: int
     failures_in_ten: int
-    """How many attempts of ten fail."""
+    """Number of attempts, of ten, that fail."""
     max_concurrent: int = 2
     executions: list[Submitted] = field(default_factory=list)
     under_way: list[Submitted] = field(default_factory=list)
