@@ -85,7 +85,7 @@ def test_stop_of_a_worker_hands_back_what_it_interrupts(
     with running(system, worker, tmp_path / "file") as execution_id:
         stop(worker)
         worker.wait(10)
-        assert system.statuses(execution_id) == {"waits": "pending", "after": "pending"}
+        assert system.statuses(execution_id) == {"waits": "pending", "after": "pending"}, worker.output
         assert kinds(system, execution_id, "waits") == ["started", "released"], worker.output
 
         (tmp_path / "file").touch()

@@ -54,7 +54,7 @@ class Watched:
 
 def test_attempt_past_its_timeout_is_interrupted() -> None:
     watched = Watched()
-    with pytest.raises(Interrupted), watched.watchdog.watch(watched.claim(timeout_s=0.05)) as run:
+    with pytest.raises(Interrupted), watched.watchdog.watch(watched.claim(timeout_s=0.05)) as run, run.exposed():
         time.sleep(LONG_S)
     assert run.reason is Reason.TIMEOUT
     assert watched.given_up == []
@@ -62,9 +62,9 @@ def test_attempt_past_its_timeout_is_interrupted() -> None:
 
 def test_timeout_that_comes_before_an_earlier_ones_is_not_overslept() -> None:
     watched = Watched()
-    with watched.watchdog.watch(watched.claim(timeout_s=LONG_S)):
+    with watched.watchdog.watch(watched.claim(timeout_s=LONG_S)) as run, run.exposed():
         pass
-    with pytest.raises(Interrupted), watched.watchdog.watch(watched.claim(timeout_s=0.05)):
+    with pytest.raises(Interrupted), watched.watchdog.watch(watched.claim(timeout_s=0.05)) as run, run.exposed():
         time.sleep(LONG_S)
 
 
@@ -72,7 +72,7 @@ def test_timeout_that_comes_before_an_earlier_ones_is_not_overslept() -> None:
 def test_attempt_that_ignores_its_interruption_is_given_up(reason: Reason) -> None:
     watched = Watched()
     attempt = watched.claim(timeout_s=0.05 if reason is Reason.TIMEOUT else None)
-    with watched.watchdog.watch(attempt) as run:
+    with watched.watchdog.watch(attempt) as run, run.exposed():
         with suppress(Interrupted):
             if reason is Reason.TAKEN_AWAY:
                 watched.take_away(attempt)
@@ -94,14 +94,14 @@ def test_attempt_that_must_not_start_does_not(reason: Reason) -> None:
         watched.take_away(attempt)
     else:
         watched.watchdog.stop()
-    with pytest.raises(Interrupted), watched.watchdog.watch(attempt):
+    with pytest.raises(Interrupted), watched.watchdog.watch(attempt) as run, run.exposed():
         pytest.fail("it began")
 
 
 def test_attempt_that_ended_in_time_is_not_given_up() -> None:
     watched = Watched()
     attempt = watched.claim(timeout_s=0.05)
-    with pytest.raises(Interrupted), watched.watchdog.watch(attempt):
+    with pytest.raises(Interrupted), watched.watchdog.watch(attempt) as run, run.exposed():
         time.sleep(LONG_S)
     end = time.monotonic() + 2 * watchdog.YIELD_S
     until(lambda: time.monotonic() > end)
@@ -126,13 +126,13 @@ def test_attempt_that_is_not_held_any_more_does_not_start() -> None:
     watched = Watched()
     attempt = watched.claim()
     watched.held.drop([attempt])
-    with pytest.raises(Interrupted), watched.watchdog.watch(attempt):
+    with pytest.raises(Interrupted), watched.watchdog.watch(attempt) as run, run.exposed():
         pytest.fail("it began")
 
 
 def test_stop_interrupts_what_runs() -> None:
     watched = Watched()
-    with pytest.raises(Interrupted), watched.watchdog.watch(watched.claim()) as run:
+    with pytest.raises(Interrupted), watched.watchdog.watch(watched.claim()) as run, run.exposed():
         watched.watchdog.stop()
         until(lambda: None, within_s=10, what="the interruption comes")
     assert run.reason is Reason.STOPPING

@@ -59,7 +59,7 @@ def run(attempt: Claimed, watchdog: Watchdog, notifier: Notifier) -> Finished | 
     interruptible: Interruptible | None = None
     with capture(attempt.id, attempt.attempt) as lines:
         try:
-            with watchdog.watch(attempt) as interruptible:
+            with watchdog.watch(attempt) as interruptible, interruptible.exposed():
                 output = _call(attempt, interruptible, notifier)
             if interruptible.reason is Reason.STOPPING and interruptible.delivered:
                 return Reason.STOPPING  # it may have returned early because it was told to end

@@ -59,7 +59,7 @@ class Watchdog:
 
     @contextmanager
     def watch(self, attempt: Claimed) -> Iterator[Interruptible]:
-        """Interrupt the satellite's own code, which runs in this block, when it has to end."""
+        """Interrupt the satellite's own code, which runs exposed in this block, when it has to end."""
         held, timeout_s = self._held.get(attempt), attempt.timeout_s
         if self._thread is None:
             self._start()
@@ -75,7 +75,7 @@ class Watchdog:
             if self.stopping:
                 run.interrupt(Reason.STOPPING)
             try:
-                with self._exit_when_overdue(timeout_s), run.exposed():
+                with self._exit_when_overdue(timeout_s):
                     yield run
             finally:
                 if held is not None:
