@@ -65,10 +65,8 @@ def run(attempt: Claimed, watchdog: Watchdog, notifier: Notifier) -> Finished | 
                 return Reason.STOPPING  # it may have returned early because it was told to end
             result = {"status": SatelliteStatus.COMPLETED, "output": output, "output_bytes": _size(output)}
         except BaseException as raised:  # noqa: BLE001  (whatever it raises is its outcome)
-            # An interruption that came before the satellite's code began is raised before there is an `interruptible`.
-            reason = _reason_of(raised) if interruptible is None else interruptible.reason
-            if reason in {Reason.TAKEN_AWAY, Reason.STOPPING}:
-                return reason
+            if interruptible is not None and interruptible.reason in {Reason.TAKEN_AWAY, Reason.STOPPING}:
+                return interruptible.reason
             error = _error_of(raised, attempt)
             result = _failure(error, raised, attempt)
             lines.add(time.time(), "error", result["traceback"])
@@ -82,10 +80,6 @@ def run(attempt: Claimed, watchdog: Watchdog, notifier: Notifier) -> Finished | 
         **result,
     )
     return Finished(outcome, error)
-
-
-def _reason_of(raised: BaseException) -> Reason | None:
-    return raised.args[0] if isinstance(raised, Interrupted) and raised.args else None
 
 
 def _error_of(raised: BaseException, attempt: Claimed) -> Exception:
