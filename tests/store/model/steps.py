@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ONE_IN_LOST = 6
+ONE_IN_LOST = 12
 """Of so many answers one is lost on its way back."""
 
 
@@ -63,7 +63,8 @@ def submit(world: World, random: Random) -> Call | None:
 def claim_some(world: World, random: Random) -> Call | None:
     submitted = random.choice(world.under_way)
     seen = world.seen[submitted.execution_id]
-    wanted = [one.name for one in seen if one.queued_at or _seldom(random)]
+    at_random = _seldom(random)
+    wanted = [one.name for one in seen if one.queued_at or at_random]
     if not wanted:
         return None
     batch = Batch(submitted, tuple(_some(random, wanted)), _token(random))
@@ -176,7 +177,9 @@ def expire(world: World, random: Random) -> Call | None:
     )
 
 
-def stop(world: World, random: Random) -> Call:
+def stop(world: World, random: Random) -> Call | None:
+    if not _seldom(random):
+        return None
     submitted = random.choice(world.under_way)
     status, error = random.choice([(ExecutionStatus.CANCELLED, None), (ExecutionStatus.FAILED, "it took too long")])
     return Call(
@@ -225,11 +228,11 @@ def repair_admission(world: World, _: Random) -> Call:
 
 
 STEPS: dict[Step, tuple[int, ...]] = {
-    claim_some: (6,),
+    claim_some: (12,),
     settle_some: (12,),
     submit: (2,),
-    fire: (6, 18),
-    retry: (6, 18),
+    fire: (3, 12),
+    retry: (2, 6),
     release: (0, 2, 8),
     expire: (1, 4),
     claim_again: (0, 1),
@@ -239,7 +242,7 @@ STEPS: dict[Step, tuple[int, ...]] = {
     take_lost_messages: (0, 1),
     queue_later: (0, 1),
     repair_admission: (0, 1),
-    stop: (0, 0, 1),
+    stop: (0, 0, 0, 1),
 }
 """The steps, each with the weights of which a seed has one."""
 

@@ -114,7 +114,7 @@ class World:
         """Choose a new execution."""
         graph = random.choice(GRAPHS)(random, self.size)
         all_done = factories.some_of(random, graph, one_in=self.all_done_one_in)
-        policy = random.choice([FailurePolicy.CONTINUE, FailurePolicy.CONTINUE, FailurePolicy.FAIL_FAST])
+        policy = random.choice([*[FailurePolicy.CONTINUE] * 4, FailurePolicy.FAIL_FAST])
         max_attempts = random.choice([1, 9, 9])
         return lambda engine: factories.submit(
             engine,
