@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,13 @@ for name, examples in (("quick", 25), ("thorough", 300)):
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Yield a folder outside of pytest's, which another run of pytest closes to the user of PostgreSQL."""
+    with tempfile.TemporaryDirectory(prefix="exo-home-", ignore_cleanup_errors=True) as created:
+        yield Path(created)
 
 
 @pytest.fixture(scope="session")

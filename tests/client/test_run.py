@@ -67,44 +67,44 @@ def until_shown(program: subprocess.Popen[str], home: Path, line: str) -> None:
     assert line in shown.read_text(), shown.read_text()
 
 
-def test_cluster_goes_on_while_the_api_is_killed_and_started_again(tmp_path: Path) -> None:
-    with running(tmp_path, gated(tmp_path)) as program:
-        until_shown(program, tmp_path, "gate  started")
+def test_cluster_goes_on_while_the_api_is_killed_and_started_again(folder: Path) -> None:
+    with running(folder, gated(folder)) as program:
+        until_shown(program, folder, "gate  started")
         api = next(one for one in psutil.Process(program.pid).children() if "gunicorn" in " ".join(one.cmdline()))
         for one in (api, *api.children(recursive=True)):
             one.kill()
-        (tmp_path / "gate").touch()
+        (folder / "gate").touch()
         assert program.wait(WITHIN_S) == 0
 
-    shown = (tmp_path / "err").read_text()
+    shown = (folder / "err").read_text()
     assert "api ended with -9" in shown
     told = ("execution  submitted", "behind  started", "execution  completed")
     assert [shown.count(f"  {one}") for one in told] == [1, 1, 1]
-    final = json.loads((tmp_path / "out").read_text())
+    final = json.loads((folder / "out").read_text())
     assert (final["status"], final["progress"]["percent"], set(final["results"])) == ("completed", 100, {"behind"})
 
 
-def test_failed_cluster_exits_1_and_a_refused_one_2(tmp_path: Path) -> None:
-    fails = document(tmp_path, {"name": "f", "uses": "satellite/test/fail", "retries": 0})
-    with running(tmp_path, fails) as program:
+def test_failed_cluster_exits_1_and_a_refused_one_2(folder: Path) -> None:
+    fails = document(folder, {"name": "f", "uses": "satellite/test/fail", "retries": 0})
+    with running(folder, fails) as program:
         assert program.wait(WITHIN_S) == 1
-    assert json.loads((tmp_path / "out").read_text())["status"] == "failed"
+    assert json.loads((folder / "out").read_text())["status"] == "failed"
 
-    with running(tmp_path, document(tmp_path, {"name": "f"})) as program:
+    with running(folder, document(folder, {"name": "f"})) as program:
         assert program.wait(WITHIN_S) == 2
-    assert "\n  satellites[0].uses: " in (tmp_path / "err").read_text()
-    assert (tmp_path / "out").read_text() == ""
+    assert "\n  satellites[0].uses: " in (folder / "err").read_text()
+    assert (folder / "out").read_text() == ""
 
 
-def test_terminal_shows_bars_and_a_signal_stops_everything(tmp_path: Path) -> None:
-    cluster = gated(tmp_path)
-    with Terminal(*python(RUN, cluster), env=environment(tmp_path), cwd=ROOT) as terminal:
+def test_terminal_shows_bars_and_a_signal_stops_everything(folder: Path) -> None:
+    cluster = gated(folder)
+    with Terminal(*python(RUN, cluster), env=environment(folder), cwd=ROOT) as terminal:
         until(lambda: "● gate" in plain(terminal.shown()), within_s=WITHIN_S, what="the running satellite is shown")
         terminal.send(signal.SIGINT)
         assert terminal.end() == 1
     shown = plain(terminal.shown())
     assert "celery" not in shown
     assert "api.log" in shown
-    assert "ready." in (tmp_path / "home/worker.log").read_text()
-    left = [one for one in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(one.info["cmdline"] or ())]
+    assert "ready." in (folder / "home/worker.log").read_text()
+    left = [one for one in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(one.info["cmdline"] or ())]
     assert left == []

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
-import tempfile
 import time
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,19 +15,12 @@ from tests.processes import ROOT, Process, free_port, python
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 START_WITHIN_S = 90.0
 STOP_WITHIN_S = 30.0
 IGNORING_SIGINT = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 """A program under this inherits an ignored SIGINT, as under `nohup` and from `command &` in a script."""
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Yield a folder outside of pytest's, which another run of pytest closes to the user of PostgreSQL."""
-    with tempfile.TemporaryDirectory(prefix="exo-home-", ignore_cleanup_errors=True) as created:
-        yield Path(created)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

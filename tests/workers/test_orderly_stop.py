@@ -58,6 +58,10 @@ def child_of(system: System, worker: Process, execution_id: str) -> psutil.Proce
     return psutil.Process(pid)
 
 
+def cold(worker: Process) -> None:
+    worker.send(signal.SIGQUIT)
+
+
 def warm_then_cold(worker: Process) -> None:
     worker.send(signal.SIGTERM)
     until(lambda: "Warm shutdown" in worker.output)
@@ -74,7 +78,7 @@ def two_interrupts(worker: Process) -> None:
     os.killpg(worker.pid, signal.SIGINT)
 
 
-STOPS = [warm_then_cold, group_terminated, two_interrupts]
+STOPS = [cold, warm_then_cold, group_terminated, two_interrupts]
 
 
 @pytest.mark.parametrize("stop", STOPS)
@@ -113,7 +117,7 @@ def test_signal_to_a_child_hands_back_what_it_runs(system: System, tmp_path: Pat
 def test_satellite_that_does_not_end_is_handed_back_before_its_child_is_killed(system: System, tmp_path: Path) -> None:
     worker = system.start_worker()
     with running(system, worker, tmp_path / "file", ignores_interruptions=True) as execution_id:
-        warm_then_cold(worker)
+        cold(worker)
         worker.wait(10)
         assert kinds(system, execution_id, "waits") == ["started", "released"], worker.output
         (tmp_path / "file").touch()
@@ -136,7 +140,7 @@ def test_child_that_is_killed_during_a_stop_is_charged_nothing(system: System, t
 def test_other_pools_hand_back_too(system: System, tmp_path: Path, pool: str) -> None:
     worker = system.start_worker("-P", pool)
     with running(system, worker, tmp_path / "file") as execution_id:
-        warm_then_cold(worker)
+        cold(worker)
         worker.wait(10)
         assert kinds(system, execution_id, "waits") == ["started", "released"], worker.output
 
