@@ -20,6 +20,9 @@ SPELLED_OUT = 20
 COMPARISONS = 20_000
 """Largest number of comparisons between wrong names and known ones, for what may have been meant."""
 
+RESEMBLING = 0.5
+"""Similarity from which a known name is suggested for a wrong one, by `difflib`'s ratio."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -40,9 +43,9 @@ def faults(satellites: Sequence[Satellite], limits: Limits) -> list[Fault]:
     return found
 
 
-def suggestion(name: str, known: Collection[str]) -> str:
+def suggestion(name: str, known: Collection[str], cutoff: float = RESEMBLING) -> str:
     """Name the nearest known names, as the end of a sentence."""
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    near = get_close_matches(name, known, n=3, cutoff=cutoff)
     return f"; did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
 
 
@@ -52,8 +55,9 @@ class Suggestions:
     A look at one name costs about 12 µs: a document of thousands of wrong names must not keep its client waiting.
     """
 
-    def __init__(self, known: Collection[str]) -> None:
+    def __init__(self, known: Collection[str], cutoff: float = RESEMBLING) -> None:
         self.known = known
+        self._cutoff = cutoff
         self._left = COMPARISONS
         self._found: dict[str, str] = {}
 
@@ -61,7 +65,7 @@ class Suggestions:
         """Suggest what `name` may have been meant to be."""
         if name not in self._found:
             self._left -= len(self.known)
-            self._found[name] = suggestion(name, self.known) if self._left >= 0 else ""
+            self._found[name] = suggestion(name, self.known, self._cutoff) if self._left >= 0 else ""
         return self._found[name]
 
 

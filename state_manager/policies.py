@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from state_manager.errors import Fault
-from state_manager.graph import Suggestions
+from state_manager.graph import RESEMBLING, Suggestions
 from state_manager.retry import NEVER_RETRIED, ErrorKind
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ BUILT_IN = frozenset(kind.value for kind in ErrorKind) - {NEVER_RETRIED}
 OWN_KIND = "x-"
 """Begins the kinds of errors that need no declaration."""
 
+MISSPELLED = 0.85
+"""Similarity from which a kind counts as a misspelled one, by `difflib`'s ratio: two letters swapped in `timeout`."""
+
 
 def policy_faults(cluster: Cluster, kinds: Mapping[str, Collection[str]], default: RetryPolicy) -> Iterator[Fault]:
     """Name unknown kinds of errors in `retry_on`, and delays that contradict each other.
@@ -30,20 +33,29 @@ def policy_faults(cluster: Cluster, kinds: Mapping[str, Collection[str]], defaul
 
 
 def _unknown_kinds(cluster: Cluster, kinds: Mapping[str, Collection[str]]) -> Iterator[Fault]:
+    """Judge a kind by the types that may raise it; where one of them is unknown, name only what looks misspelled."""
     used = frozenset(satellite.uses for satellite in cluster.satellites)
     levels = [("retry_policy", cluster.retry, used)]
     levels += [(_path(at), one.retry, frozenset({one.uses})) for at, one in enumerate(cluster.satellites) if one.retry]
-    known: dict[frozenset[str], Suggestions] = {}
+    suggestions: dict[tuple[frozenset[str], bool], Suggestions] = {}
     for path, retry, types in levels:
-        if "retry_on" not in retry or not types <= kinds.keys():  # nobody knows what an unknown type declares
+        if "retry_on" not in retry:
             continue
-        if types not in known:
-            known[types] = Suggestions(BUILT_IN.union(*(kinds[name] for name in types)))
+        declaring = types.intersection(kinds)
+        one_is_unknown = declaring != types  # and may declare any kind
+        suggested = suggestions.get((declaring, one_is_unknown))
+        if suggested is None:
+            known = BUILT_IN.union(*(kinds[name] for name in declaring))
+            suggested = Suggestions(known, cutoff=MISSPELLED if one_is_unknown else RESEMBLING)
+            suggestions[declaring, one_is_unknown] = suggested
         for at, kind in enumerate(retry["retry_on"]):
-            if kind not in known[types].known and not kind.startswith(OWN_KIND):
+            if kind in suggested.known or kind.startswith(OWN_KIND):
+                continue
+            meant = suggested(kind)
+            if meant or not one_is_unknown:
                 yield Fault(
                     f"{path}.retry_on[{at}]",
-                    f"unknown kind of error {kind!r}{known[types](kind) or '.'} A satellite's own kind is declared "
+                    f"unknown kind of error {kind!r}{meant or '.'} A satellite's own kind is declared "
                     f"with @satellite(…, kinds=[…]), or begins with '{OWN_KIND}'.",
                 )
 

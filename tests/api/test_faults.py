@@ -187,6 +187,21 @@ def test_kinds_are_not_judged_by_a_type_that_is_unknown(client: FlaskClient) -> 
     assert faults(client, cluster(unknown)).keys() == {"satellites[0].uses"}
 
 
+def test_misspelled_kind_is_named_beside_a_type_that_is_unknown(client: FlaskClient) -> None:
+    policy = {"retry_on": ["api_error", "timout", "timeout"]}
+    unknown = satellite("a", uses="satellite/test/unknown", retry_policy=policy)
+    of_cluster = {"retry_on": ["newtork_error", "rate_limitd", "its_own"]}
+    found = faults(client, cluster(unknown, satellite("b", uses=LIMITED), retry_policy=of_cluster))
+    assert found.keys() == {
+        "retry_policy.retry_on[0]",
+        "retry_policy.retry_on[1]",
+        "satellites[0].retry_policy.retry_on[1]",
+        "satellites[0].uses",
+    }
+    assert "did you mean 'rate_limited'?" in found["retry_policy.retry_on[1]"]
+    assert "did you mean 'timeout'?" in found["satellites[0].retry_policy.retry_on[1]"]
+
+
 @pytest.mark.parametrize(
     ("of_cluster", "of_satellite", "path", "message"),
     [
