@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
+from celery import Celery
+from celery.utils.nodenames import gethostname
 
+from exospherehost.satellites import DEFAULT_QUEUE
 from state_manager.store.migrate import migrate
 from tests.processes import Process, free_port, python
 from tests.services import fresh_database, fresh_redis
-from tests.system import System, fresh_system
+from tests.system import START_S, System, fresh_system
 from tests.waiting import until
+from workers.app import RUN_SATELLITE
 from workers.startup import CONFIGURATION_FAULT, wait_for_migration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WORKER = ("-m", "workers", "worker", "-P", "solo", "--without-mingle", "--without-gossip")
+AS_IN_THE_PROCFILE = ("-m", "celery", "-A", "workers", "worker", "-P", "solo", "--without-mingle", "--without-gossip")
 BEAT = ("-m", "workers", "beat", "--pidfile=")
 
 
@@ -74,7 +81,22 @@ def test_worker_that_is_stopped_before_it_is_ready_ends_quietly(postgres: str, t
             assert "Traceback" not in worker.output, worker.output
 
 
-def test_two_workers_of_one_host_have_different_names(postgres: str, template: str) -> None:
-    with fresh_system(postgres, template) as system:
-        workers = [system.start(*WORKER) for _ in range(2)]
-        until(lambda: all(f"worker-{worker.pid}@" in worker.output for worker in workers))
+def test_two_workers_of_one_host_send_task_events_under_names_of_their_own(postgres: str, template: str) -> None:
+    with fresh_system(postgres, template) as system, Celery(broker=system.redis_uri) as monitor:
+        workers = [system.start(*AS_IN_THE_PROCFILE) for _ in range(2)]
+        names = {f"worker-{worker.pid}@{gethostname()}" for worker in workers}
+        seen: set[str] = set()
+
+        of_tasks = {"task-received": lambda event: seen.add(event["hostname"])}
+        receiver = monitor.events.Receiver(monitor.connection_for_read(), handlers=of_tasks)
+
+        def seen_of_both() -> bool:
+            """Switch events on, as monitors do again and again, and send a message."""
+            monitor.control.enable_events()
+            monitor.send_task(RUN_SATELLITE, [str(uuid4())], queue=DEFAULT_QUEUE)
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=0.2)
+            return seen == names
+
+        with receiver.consumer_context(wakeup=False) as (connection, _, _):
+            until(seen_of_both, within_s=START_S)
