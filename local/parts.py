@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 WORKER_STOP = ((signal.SIGTERM, 5.0), (signal.SIGQUIT, 8.0))
-"""Celery's warm shutdown lets running satellites end; the cold one interrupts them and hands them back, for which
-the worker gives each 5 s before it kills the child."""
+"""Celery's warm shutdown lets running satellites end; the cold one interrupts them and hands them back: the watchdog
+gives each a second (`STOP_YIELD_S`), then its child is killed."""
 
 
 def parts(settings: Settings, logs: Path | None) -> Iterator[Part]:

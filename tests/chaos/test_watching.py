@@ -28,7 +28,7 @@ AWAY_S = 0.5
 
 
 class View:
-    """A client's view of an execution. It follows the contract: it resumes by `since` until the end."""
+    """A client that watches an execution until its end, resuming by `since`, and holds every event against the last."""
 
     def __init__(self, uri: str, execution_id: str) -> None:
         self.statuses: dict[str, str] = {}

@@ -83,8 +83,8 @@ async def monitor_execution(execution_id):
 """
 
 
-def test_examples_of_the_specification_run(system: System, uri: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Word for word, but for the port and for satellites that are not built in yet."""
+def test_code_that_users_already_have_runs(system: System, uri: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Unchanged, but for the port and for satellites that are not built in yet."""
     submission = SUBMISSION.replace("http://localhost:8001", uri)
     for name in ("get-files-from-s3", "parse-pdf-with-docling"):
         submission = submission.replace(name, "echo")
