@@ -103,6 +103,15 @@ def test_every_library_has_its_reason() -> None:
     assert named - {"library"} == wanted
 
 
+def test_modules_of_the_architecture_are_there() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("| folder | purpose |")[2].partition("\n\n")[0]
+    folders = re.findall(r"^\| `([\w/]+)/` \| (.*) \|", table, re.MULTILINE)
+    assert len(folders) == 13
+    for folder, purpose in folders:
+        there = {path.stem for path in (ROOT / folder).iterdir() if path.is_dir() or path.suffix == ".py"}
+        assert set(re.findall(r"`([a-z_]+)`", purpose)) <= there, folder
+
+
 @each_paper
 def test_python_in_the_papers_runs(paper: Path, fresh_registry: None) -> None:
     for text in blocks(paper.read_text(encoding="utf-8"), "python"):
