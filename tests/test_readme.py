@@ -24,6 +24,7 @@ from state_manager.states import (
     SatelliteStatus,
     SkipReason,
 )
+from state_manager.store.migrate import MIN_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -50,6 +51,11 @@ def test_first_lines_are_the_two_commands() -> None:
 
 def test_settings_table_is_that_of_the_configuration() -> None:
     assert readme_table() in README
+
+
+def test_least_version_of_postgresql_is_that_of_the_migration() -> None:
+    for paper in (README, (ROOT / "docs/how-to/scale-out.md").read_text()):
+        assert f"PostgreSQL ({MIN_VERSION} or newer" in paper
 
 
 def test_diagrams_show_every_move_and_no_other() -> None:
