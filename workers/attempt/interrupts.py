@@ -90,6 +90,10 @@ class Interruptible:
         if was_exposed:
             self.raise_if_asked()
 
+    def is_of_this_thread(self) -> bool:
+        """Tell whether this thread runs the satellite."""
+        return threading.current_thread() is self._thread
+
     def tell(self) -> bool:
         """Tell the satellite, which asks, whether it has to end."""
         if self.reason is None:
@@ -162,9 +166,13 @@ def interruptible() -> Iterator[Interruptible]:
 
 @contextmanager
 def shielded() -> Iterator[None]:
-    """Keep interruptions out of a call that a satellite makes into this package."""
+    """Keep interruptions out of a call that a satellite makes into this package.
+
+    They only come into the thread that runs it. Calls in other threads, of `asyncio.to_thread` for example, which
+    brings the context along, leave its shield alone: two of them at a time would take it away from each other.
+    """
     run = _current.get()
-    if run is None:
+    if run is None or not run.is_of_this_thread():
         yield
     else:
         with run.shielded():
