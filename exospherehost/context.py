@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from exospherehost.store import Store
+
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
@@ -29,6 +31,8 @@ class Context:
     """Tells whether this attempt should end, because it was cancelled or its timeout has passed."""
     report: Callable[[float, str], None] = field(default=lambda _fraction, _message: None, repr=False)
     """Receives the progress; ignores it by default, so that a satellite can be called without a worker."""
+    store: Store = field(default_factory=Store, repr=False)
+    """Values that all satellites of the execution share."""
 
     @property
     def idempotency_key(self) -> str:

@@ -181,6 +181,15 @@ logs = Table(
     Index(None, "satellite_id", "id"),
 )
 
+# What satellites share with `context.store`.
+shared_values = Table(
+    "shared_values",
+    metadata,
+    Column("execution_id", ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", _json, nullable=False),
+)
+
 satellite_types = Table(
     "satellite_types",
     metadata,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from exospherehost import ConfigurationError, Context, LogicError
 from exospherehost.errors import kind_of
+from exospherehost.store import Store
 from state_manager.config import settings
 from state_manager.retry import RetryPolicy
 from state_manager.states import SatelliteStatus
@@ -23,6 +24,7 @@ from workers import registry
 from workers.attempt.interrupts import Interrupted, Reason, shielded
 from workers.attempt.logs import LOGGER, capture, printable
 from workers.attempt.resources import Meter
+from workers.attempt.shared_values import SharedValues
 
 if TYPE_CHECKING:
     from state_manager.notifications import Notifier
@@ -124,6 +126,7 @@ def _call(attempt: Claimed, interruptible: Interruptible, notifier: Notifier) ->
         log=logging.getLogger(LOGGER),
         cancelled=interruptible.tell,
         report=partial(_report, attempt, notifier),
+        store=Store(SharedValues(attempt)),
     )
     returned = registry.find(attempt.identifier).function(context)
     return interruptible.run(returned) if inspect.iscoroutine(returned) else returned
