@@ -23,6 +23,7 @@ from state_manager.setting import (
     boolean,
     children,
     folder,
+    folders,
     modules,
     names,
     one_of,
@@ -173,6 +174,13 @@ class Settings:
         "",
         names,
         "queues that clusters may name before a worker has consumed them, separated by commas",
+    )
+    local_folders: tuple[Path, ...] | None = setting(
+        "LOCAL_FOLDERS",
+        "workers.local_folders",
+        None,
+        folders,
+        "folders that `file://` may name; default: all, in production none",
     )
     worker_concurrency: int = setting(
         "WORKER_CONCURRENCY",

@@ -120,6 +120,15 @@ def folder(text: str) -> Path:
     return Path(text).expanduser()
 
 
+def folders(text: str) -> tuple[Path, ...] | None:
+    """Parse absolute paths separated by commas."""
+    paths = tuple(folder(name) for name in names(text))
+    for path in paths:
+        if not path.is_absolute():
+            raise ValueError(f"{str(path)!r} is not an absolute path")
+    return paths
+
+
 def redacted(text: str) -> str:
     """Hide the passwords in a URI, for messages."""
     hidden = re.sub(r"(?<=://)([^:/?#]*):.*@", r"\1:***@", text)
