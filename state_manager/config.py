@@ -1,7 +1,6 @@
 """Every setting, declared once; the only module that reads `os.environ`.
 
-The body of `Settings` is the table: loading, the README's table (`uv run python -m state_manager.config`)
-and the tests derive from it.
+The body of `Settings` is the table: loading, the README's table (`settings_table`) and the tests derive from it.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotenv import dotenv_values
 
+from state_manager.config_checks import contradictions
 from state_manager.config_file import CONFIG_FILE, read_config_file
 from state_manager.errors import StateManagerError
 from state_manager.setting import (
@@ -279,9 +279,7 @@ def parse_settings(given: Mapping[str, str], in_file: Mapping[str, str], faults:
             except ValueError as fault:
                 faults.append(f"{source}: {fault}")
     parsed = replace(Settings(), **values)
-    if parsed.environment == "production":
-        needed = {"DATABASE_URI": parsed.database_uri, "REDIS_URI": parsed.redis_uri}
-        faults += [f"{name}: must be set when ENVIRONMENT is production" for name, value in needed.items() if not value]
+    faults += contradictions(parsed)
     return parsed
 
 
@@ -289,16 +287,3 @@ def parse_settings(given: Mapping[str, str], in_file: Mapping[str, str], faults:
 def settings() -> Settings:
     """Give this process's settings, read at the first call."""
     return load_settings()
-
-
-def readme_table() -> str:
-    """Write the settings as the table that stands in the README."""
-    rows = [
-        f"| `{one.env}` | `{one.path}` | {f'`{one.default}`' if one.default else ''} | {one.meaning} |"
-        for _, one in table()
-    ]
-    return "\n".join(["| variable | in `config.yaml` | default | meaning |", "|---|---|---|---|", *rows])
-
-
-if __name__ == "__main__":
-    print(readme_table())  # noqa: T201

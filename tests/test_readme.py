@@ -16,7 +16,8 @@ from api import yaml_values
 from api.app import create_app
 from api.cluster_document import ClusterDocument, RetryPolicyDocument, SatelliteDocument
 from exospherehost import Context, satellites
-from state_manager.config import Settings, readme_table
+from state_manager.config import Settings
+from state_manager.settings_table import readme_table
 from state_manager.states import (
     EXECUTION_MOVES,
     SATELLITE_MOVES,

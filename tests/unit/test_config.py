@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from state_manager.config import ConfigurationFault, Settings, load_settings, readme_table, table
+from state_manager.config import ConfigurationFault, Settings, load_settings, table
 from state_manager.setting import redacted
+from state_manager.settings_table import readme_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
