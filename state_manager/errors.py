@@ -6,6 +6,7 @@ StateManagerError
 ├── NotFound            no such execution or satellite
 ├── Conflict            the request contradicts the state that it meets
 │   └── KeyReused       an idempotency key came back with another document
+├── ExpressionError     an expression cannot be read, or has no value
 ├── LateOutcome         a worker reports an attempt that is no longer its own
 └── StoreUnavailable    PostgreSQL does not answer
     └── NotMigrated     its tables or functions are not those of this version
@@ -59,6 +60,15 @@ class Conflict(StateManagerError):
 
 class KeyReused(Conflict):
     """This idempotency key was used for another document."""
+
+
+class ExpressionError(StateManagerError):
+    """An expression cannot be read, or has no value; the message shows the expression and why, never a value."""
+
+    def __init__(self, expression: str, reason: str) -> None:
+        self.expression = expression
+        self.reason = reason
+        super().__init__(f"${{{{ {expression} }}}}: {reason}")
 
 
 class LateOutcome(StateManagerError):
