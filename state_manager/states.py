@@ -69,6 +69,10 @@ class SkipReason(StrEnum):
     """Something that it depends on did not complete."""
     FAIL_FAST = "fail_fast"
     """Another satellite failed under `failure_policy: fail_fast`."""
+    IF = "if"
+    """Its `if` is not true."""
+    PRUNE = "prune"
+    """It raised `Prune`."""
 
 
 EXECUTION_MOVES: Mapping[ExecutionStatus, frozenset[ExecutionStatus]] = {
@@ -87,6 +91,7 @@ SATELLITE_MOVES: Mapping[SatelliteStatus, frozenset[SatelliteStatus]] = {
             SatelliteStatus.FAILED,
             SatelliteStatus.CANCELLED,
             SatelliteStatus.PENDING,
+            SatelliteStatus.SKIPPED,
         }
     ),
     SatelliteStatus.COMPLETED: frozenset(),

@@ -113,12 +113,13 @@ def submit(
     max_concurrent: int = 1000,
     max_attempts: int = 1,
     timeout_s: float = 3600,
+    dynamic: Mapping[str, Mapping[str, Any]] | None = None,
     execution_id: UUID | None = None,
     now: datetime | None = None,
 ) -> Submitted:
     """Write an execution of this graph; the satellites named in `failing` are of a type that fails.
 
-    With the id of one that is there, its submission is sent again.
+    Those named in `dynamic` are to be expanded. With the id of one that is there, its submission is sent again.
     """
     shaped = shape(graph)
     execution = {
@@ -146,6 +147,7 @@ def submit(
             "input": {},
             "dependencies": shaped.nodes[one].dependencies,
             "dependents": shaped.nodes[one].dependents,
+            "dynamic": (dynamic or {}).get(name),
         }
         for ordinal, (name, one) in enumerate(shaped.ids.items())
     ]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from state_manager.store.transitions import Settled
 
-_FAULTS = text("SELECT unqueued, miscounted, unended FROM faults_of(:id)")
+_FAULTS = text("SELECT unqueued, miscounted, unopened, unended FROM faults_of(:id)")
 _REPAIR = text("SELECT wrong, ready, ended, admitted FROM repair_stuck(:id, :max_concurrent)")
 
 
@@ -28,11 +28,12 @@ class Faults:
 
     unqueued: tuple[UUID, ...]
     miscounted: tuple[UUID, ...]
+    unopened: tuple[UUID, ...]
     unended: bool
 
     def any(self) -> bool:
         """Tell whether there are any."""
-        return bool(self.unqueued or self.miscounted or self.unended)
+        return bool(self.unqueued or self.miscounted or self.unopened or self.unended)
 
 
 def idle_execution(engine: Engine, after: UUID | None, idle_for: timedelta) -> UUID | None:
@@ -51,7 +52,7 @@ def faults_of(engine: Engine, execution_id: UUID) -> Faults:
     """Compare an execution's rows with each other, as of one moment."""
     with engine.connect() as connection:
         row = connection.execute(_FAULTS, {"id": execution_id}).one()
-    return Faults(tuple(row.unqueued), tuple(row.miscounted), row.unended)
+    return Faults(tuple(row.unqueued), tuple(row.miscounted), tuple(row.unopened), row.unended)
 
 
 def repair(engine: Engine, execution_id: UUID, *, max_concurrent: int) -> tuple[int, Settled]:

@@ -136,6 +136,15 @@ satellites = Table(
     Column("end_time", _moment),
     Column("duration_ms", Double),
     Column("resource_usage", _json),
+    # What is resolved when it runs (expressions, `if`, `for_each`, a group's satellites); null for most satellites.
+    Column("dynamic", _json),
+    # The number of satellites that its expansion has made. Those have the three columns below.
+    _count("children"),
+    Column("parent", Uuid),
+    Column("index", Integer),
+    Column("item", _json),
+    # Under `max_parallel`, until it ends: whether its item has to wait for others.
+    Column("held", Boolean),
     UniqueConstraint("execution_id", "name"),
     CheckConstraint(
         "(status IN ('completed', 'failed', 'skipped', 'cancelled')) = (end_time IS NOT NULL)",
@@ -145,15 +154,18 @@ satellites = Table(
     CheckConstraint("status <> 'running' OR claim IS NOT NULL", "running_has_claim"),
     CheckConstraint("(status = 'skipped') = (reason IS NOT NULL)", "skipped_has_reason"),
     CheckConstraint("status <> 'failed' OR error IS NOT NULL", "failed_has_error"),
-    CheckConstraint("unmet BETWEEN 0 AND cardinality(dependencies)", "unmet_within_dependencies"),
+    CheckConstraint("unmet BETWEEN 0 AND cardinality(dependencies) + children", "unmet_within_dependencies"),
     CheckConstraint(
-        "queued_at IS NULL OR (status = 'pending' AND unmet = 0 AND not_before IS NULL)",
+        "queued_at IS NULL OR (status = 'pending' AND unmet = 0 AND not_before IS NULL AND held IS NOT TRUE)",
         "queued_is_ready",
     ),
+    CheckConstraint("held IS NULL OR (parent IS NOT NULL AND status IN ('pending', 'running'))", "held_is_unended"),
     CheckConstraint("attempt <= max_attempts", "attempt_within_policy"),
     Index("ix_satellites_ready", "queue", "queued_at", postgresql_where=text("queued_at IS NOT NULL")),
     Index("ix_satellites_waiting", "not_before", postgresql_where=text("not_before IS NOT NULL")),
     Index("ix_satellites_running", "worker", postgresql_where=text("status = 'running'")),
+    Index("ix_satellites_children", "parent", "index", postgresql_where=text("parent IS NOT NULL")),
+    Index("ix_satellites_held", "parent", "held", "index", postgresql_where=text("held IS NOT NULL")),
     postgresql_with={"fillfactor": "70"},
 )
 

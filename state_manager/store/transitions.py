@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import reduce
 from typing import TYPE_CHECKING, Any, LiteralString, Protocol
@@ -68,6 +68,13 @@ class Claimed:
     input_bytes: int
     dependency_outputs: dict[str, Any] | None
     """None, too, where they are larger together than the caller allowed: then `input_bytes` says how large."""
+    dynamic: dict[str, Any] | None = None
+    """What is to be resolved before it runs; None for most satellites."""
+    children: int = 0
+    """The number of satellites that its expansion has made: then it is to gather their outputs."""
+    index: int | None = None
+    item: Any = None
+    """Of a satellite of a fan-out, its place and its item."""
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Claimed:
@@ -96,10 +103,22 @@ class ClaimBudget:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The outcome of an attempt: `completed` with an output, or `failed` with an error and its kind.
+class Expansion:
+    """The children of a fan-out or a group: their rows, as `insert_satellites` reads them."""
 
-    A failure with `retry_after_s` is followed by another attempt after so many seconds, if one is left.
+    children: Sequence[Mapping[str, Any]]
+    items: int
+    max_total: int
+    """Most satellites that the execution may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The outcome of an attempt.
+
+    It is `completed` with an output, `failed` with an error and its kind, or `skipped` with a reason. With `pending` it
+    is not charged: the satellite is expanded into children, or runs again after `retry_after_s`. A failure with
+    `retry_after_s` is followed by another attempt after so many seconds, if one is left.
     """
 
     id: UUID
@@ -115,6 +134,8 @@ class Outcome:
     """On this process's monotonic clock."""
     resource_usage: dict[str, float | None] | None = None
     retry_after_s: float | None = None
+    reason: str | None = None
+    expansion: Expansion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,4 +290,11 @@ def _as_json(outcome: Outcome, now: float) -> dict[str, Any]:
         "ended_ms_ago": None if outcome.ended_at is None else (now - outcome.ended_at) * 1000,
         "resource_usage": outcome.resource_usage,
         "retry_after_s": outcome.retry_after_s,
-    }
+    } | _more(outcome)
+
+
+def _more(outcome: Outcome) -> dict[str, Any]:
+    """Return the fields that most outcomes do not have."""
+    if outcome.expansion is not None:
+        return asdict(outcome.expansion)
+    return {} if outcome.reason is None else {"reason": outcome.reason}

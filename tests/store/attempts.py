@@ -6,14 +6,15 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from sqlalchemy import func, select, update
 
 from state_manager.states import SatelliteStatus
 from state_manager.store import queueing, transitions
 from state_manager.store.tables import executions, satellites
-from state_manager.store.transitions import Claimed, Outcome, Settled
+from state_manager.store.transitions import Claimed, Expansion, Outcome, Settled
+from tests.factories import NOTHING
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, RowMapping
 
     from state_manager.store.queueing import Unsent
-    from tests.factories import Submitted
+    from tests.factories import Graph, Submitted
 
 LEASE = timedelta(seconds=15)
 WORKER = UUID(int=1)
@@ -64,6 +65,56 @@ def failed(attempt: Claimed) -> Outcome:
         error_kind="logic_error",
         traceback="…",
     )
+
+
+def children_of(attempt: Claimed, items: int, group: Graph | None = None, **more: Any) -> list[dict[str, Any]]:
+    """Make the rows of the children of a satellite: one an item, or a group an item.
+
+    Their ids follow from their names, so that whoever expands it makes the same.
+    """
+    rows: list[dict[str, Any]] = []
+    graph = group or {"": []}
+    for index in range(items):
+        names = {name: f"{attempt.name}[{index}]" + (f"/{name}" if name else "") for name in graph}
+        ids = {name: str(uuid5(attempt.id, full)) for name, full in names.items()}
+        for name, needs in graph.items():
+            rows.append(
+                {
+                    "id": ids[name],
+                    "ordinal": len(rows),
+                    "name": names[name],
+                    "identifier": NOTHING,
+                    "queue": "satellites",
+                    "run_when": "all_success",
+                    "config": {},
+                    "input": {},
+                    "timeout_s": None,
+                    "retry_policy": attempt.retry_policy,
+                    "dependencies": [ids[one] for one in needs],
+                    "dependents": [ids[one] for one, others in graph.items() if name in others],
+                    "parent": str(attempt.id),
+                    "index": index,
+                    "item": index,
+                    "held": "max_parallel" in (attempt.dynamic or {}) or None,
+                    **more,
+                }
+            )
+    return rows
+
+
+def expanded(attempt: Claimed, items: int, group: Graph | None = None, **more: Any) -> Outcome:
+    """Expand a satellite into so many items, each a satellite or a group."""
+    expansion = Expansion(children_of(attempt, items, group, **more), items, MANY)
+    return Outcome(attempt.id, attempt.claim, SatelliteStatus.PENDING, expansion=expansion)
+
+
+def requeued(attempt: Claimed, after_s: float) -> Outcome:
+    """Give it another run, which is no attempt of its own."""
+    return Outcome(attempt.id, attempt.claim, SatelliteStatus.PENDING, retry_after_s=after_s)
+
+
+def skipped(attempt: Claimed, reason: str = "prune") -> Outcome:
+    return Outcome(attempt.id, attempt.claim, SatelliteStatus.SKIPPED, reason=reason)
 
 
 def settle(engine: Engine, *outcomes: Outcome, max_concurrent: int = MANY, now: datetime | None = None) -> Settled:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import json
+from collections import Counter, defaultdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ def assert_sound(engine: Engine, execution_id: UUID) -> None:
         )
     by_id = {row["id"]: row for row in rows}
     _assert_joins_are_right(by_id)
+    _assert_fan_outs_are_right(rows)
     _assert_what_is_ready_is_queued(execution, rows)
     _assert_outcomes_fit(by_id)
     _assert_counts_are_right(execution, rows)
@@ -53,17 +55,41 @@ def _is_satisfied(dependency: Mapping[Any, Any], run_when: RunWhen) -> bool:
 
 
 def _assert_joins_are_right(rows: Mapping[UUID, RowMapping]) -> None:
+    children: dict[UUID, list[RowMapping]] = defaultdict(list)
     for row in rows.values():
-        needs = [rows[one] for one in row["dependencies"]]
+        children[row["parent"]].append(row)
+    for row in rows.values():
+        needs, own = [rows[one] for one in row["dependencies"]], children[row["id"]]
         unmet = [one["name"] for one in needs if not _is_satisfied(one, row["run_when"])]
+        unmet += [one["name"] for one in own if one["status"] not in TERMINAL]
         assert row["unmet"] == len(unmet), f"{row['name']} says {row['unmet']}, and waits for {unmet}"
-        assert row["input_bytes"] == sum(one["output_bytes"] for one in needs if one["status"] == S.COMPLETED)
+        item_bytes = 0 if row["parent"] is None else len(json.dumps(row["item"]))
+        read = sum(one["output_bytes"] for one in [*needs, *own] if one["status"] == S.COMPLETED)
+        assert row["input_bytes"] == read + item_bytes
         assert set(row["dependents"]) == {one["id"] for one in rows.values() if row["id"] in one["dependencies"]}
+
+
+def _assert_fan_outs_are_right(rows: Sequence[RowMapping]) -> None:
+    """Hold the children of each parent against it; with `max_parallel`, as many items are open as it says."""
+    for parent in rows:
+        children = [row for row in rows if row["parent"] == parent["id"]]
+        assert parent["children"] == len(children), f"{parent['name']} says {parent['children']}"
+        if parent["status"] == S.COMPLETED:
+            assert all(one["status"] in {S.COMPLETED, S.SKIPPED} for one in children), f"{parent['name']} completed"
+        limit = (parent["dynamic"] or {}).get("max_parallel")
+        unended = [one for one in children if one["status"] not in TERMINAL]
+        assert all((one["held"] is not None) == (limit is not None and one in unended) for one in children)
+        if limit is not None:
+            open_items = {one["index"] for one in unended if not one["held"]}
+            held = [one for one in unended if one["held"]]
+            assert not any(one["index"] in open_items for one in held)
+            assert len(open_items) <= limit, f"{parent['name']} has {open_items} open, of {limit} allowed"
+            assert not held or len(open_items) == limit, f"{parent['name']} holds items that may start"
 
 
 def _assert_what_is_ready_is_queued(execution: RowMapping, rows: Sequence[RowMapping]) -> None:
     for row in rows:
-        waits = row["status"] == S.PENDING and row["unmet"] == 0 and row["not_before"] is None
+        waits = row["status"] == S.PENDING and row["unmet"] == 0 and row["not_before"] is None and not row["held"]
         ready = waits and execution["status"] == E.RUNNING
         assert (row["queued_at"] is not None) == ready, f"{row['name']} is {'' if ready else 'not '}ready"
 
@@ -103,7 +129,8 @@ def _assert_log_tells_it_all(execution: RowMapping, rows: Mapping[UUID, RowMappi
     assert [event["seq"] for event in log] == list(range(1, execution["seq"] + 1))
     assert (log[0]["kind"], log[0]["status"]) == ("submitted", E.PENDING)
     told: dict[UUID, dict[str, Any]] = {
-        one: {"status": S.PENDING, "attempt": 0, "start_time": None, "end_time": None, "reason": None} for one in rows
+        one: {"status": S.PENDING, "attempt": 0, "start_time": None, "end_time": None, "reason": None, "children": 0}
+        for one in rows
     }
     state: dict[str, Any] = {"status": E.PENDING, "started_at": None, "finished_at": None, "error": None}
     last = log[0]["at"]
@@ -118,7 +145,9 @@ def _assert_log_tells_it_all(execution: RowMapping, rows: Mapping[UUID, RowMappi
             _assert_nothing_outruns_its_dependencies(rows, told, event)
             _replay(told[event["satellite_id"]], event)
     assert state == {name: execution[name] for name in state}
-    assert told == {one: {name: row[name] for name in told[one]} for one, row in rows.items()}
+    for one, row in rows.items():
+        wrong = {name: (value, row[name]) for name, value in told[one].items() if value != row[name]}
+        assert not wrong, f"the events tell another {row['name']}: {wrong}"
 
 
 def _replay_of_execution(told: dict[str, Any], event: RowMapping) -> None:
@@ -137,6 +166,10 @@ def _assert_nothing_outruns_its_dependencies(
     """Check that a satellite starts only when its dependencies are satisfied; a retry may put one back later."""
     if event["status"] == S.RUNNING:
         row = rows[event["satellite_id"]]
+        if told[row["id"]]["children"]:
+            unended = [one["name"] for one in rows.values() if one["parent"] == row["id"]
+                       and told[one["id"]]["status"] not in TERMINAL]  # fmt: skip
+            assert not unended, f"event {event['seq']}: {row['name']} gathers before {unended} have ended"
         unmet = [rows[one]["name"] for one in row["dependencies"] if not _is_satisfied(told[one], row["run_when"])]
         assert not unmet, f"event {event['seq']}: {row['name']} started before {unmet} had ended"
 
@@ -154,10 +187,15 @@ def _replay(told: dict[str, Any], event: RowMapping) -> None:
         told["end_time"] = datetime.fromisoformat(data["end_time"])
     if event["kind"] == "retried":
         told["start_time"] = None
-    if event["kind"] == "released":
+    if event["kind"] == "expanded":
+        told |= {"attempt": told["attempt"] - 1, "children": data["children"]}
+    elif event["kind"] == "requeued":
+        told |= {"attempt": told["attempt"] - 1, "start_time": told["start_time"] if told["children"] else None}
+    elif event["kind"] == "released":
         told |= {"attempt": told["attempt"] - 1, "start_time": None}
     elif status == S.RUNNING:
         assert data["attempt"] == told["attempt"] + 1
-        told |= {"attempt": data["attempt"], "start_time": event["at"]}
+        began = told["start_time"] if told["children"] else None
+        told |= {"attempt": data["attempt"], "start_time": began or event["at"]}
     elif status in {S.COMPLETED, S.FAILED} or event["kind"] == "retrying":
         assert data["attempt"] == told["attempt"], "an outcome of an attempt that is not the last"

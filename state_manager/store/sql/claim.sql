@@ -8,7 +8,8 @@ LANGUAGE sql STABLE AS $$
         'config', s.config, 'input', s.input, 'input_bytes', s.input_bytes, 'dependency_outputs',
         CASE WHEN s.input_bytes <= p_max_input_bytes THEN
             (SELECT json_object_agg(d.name, d.output) FROM satellites d WHERE d.id = ANY (s.dependencies))
-        END
+        END,
+        'dynamic', s.dynamic, 'children', s.children, 'index', s.index, 'item', s.item
     )
 $$;
 
@@ -48,7 +49,9 @@ BEGIN
     ), taken AS (
         UPDATE satellites s
         SET status = 'running', claim = p_token, attempt = s.attempt + 1, worker = p_worker,
-            lease_expires_at = v_now + p_lease, start_time = v_now, queued_at = NULL
+            lease_expires_at = v_now + p_lease, queued_at = NULL,
+            -- A parent began with its expansion.
+            start_time = CASE WHEN s.children > 0 THEN coalesce(s.start_time, v_now) ELSE v_now END
         FROM fitting f
         WHERE s.id = f.id AND f.bytes <= p_max_input_bytes
         RETURNING s.*

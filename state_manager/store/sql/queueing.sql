@@ -1,7 +1,9 @@
 -- is_ready: whether a satellite of a running execution may start. The one place that says so.
-CREATE OR REPLACE FUNCTION is_ready(p_status satellite_status, p_unmet int, p_not_before timestamptz) RETURNS boolean
+CREATE OR REPLACE FUNCTION is_ready(
+    p_status satellite_status, p_unmet int, p_not_before timestamptz, p_held boolean
+) RETURNS boolean
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT p_status = 'pending' AND p_unmet = 0 AND p_not_before IS NULL
+    SELECT p_status = 'pending' AND p_unmet = 0 AND p_not_before IS NULL AND p_held IS NOT TRUE
 $$;
 
 -- queue_if_ready: queue those of these satellites that may start now, and answer them in the document's order.
@@ -18,7 +20,7 @@ BEGIN
     END IF;
     WITH queued AS (
         UPDATE satellites s SET queued_at = p_now
-        WHERE s.id = ANY (p_satellites) AND is_ready(s.status, s.unmet, s.not_before) AND s.queued_at IS NULL
+        WHERE s.id = ANY (p_satellites) AND is_ready(s.status, s.unmet, s.not_before, s.held) AND s.queued_at IS NULL
           AND (SELECT e.status FROM executions e WHERE e.id = s.execution_id) = 'running'
         RETURNING s.id, s.ordinal
     )

@@ -1,6 +1,7 @@
 -- retry: put back what failed, so that an execution resumes where it failed and keeps what is done.
--- `p_satellite` null asks for all that failed. With them come those that `fail_fast` or a timeout had cancelled, and
--- those skipped whose every failed, skipped or cancelled ancestor comes back too. Attempts go on counting; the limit
+-- `p_satellite` null asks for all that failed; a parent stands for its failed children, and comes back with any of them. With them come those that `fail_fast` or a timeout had cancelled, and
+-- those skipped whose every failed, skipped or cancelled ancestor comes back too (not those that their own `if`, or
+-- `Prune`, has skipped). Attempts go on counting; the limit
 -- is raised. An `all_done` satellite that already ran is not run again.
 -- Answers the execution's previous status (null: no such execution), what came back, and what of it may start.
 CREATE OR REPLACE FUNCTION retry(
@@ -16,6 +17,7 @@ DECLARE
     v_failed int;
     v_skipped int;
     v_cancelled int;
+    v_parent uuid;
 BEGIN
     revived := '{}';
     ready := '{}';
@@ -31,13 +33,23 @@ BEGIN
     END IF;
     v_now := coalesce(p_now, clock_timestamp());
 
-    WITH RECURSIVE asked AS (
+    WITH RECURSIVE named(id) AS (
         SELECT s.id FROM satellites s
         WHERE s.execution_id = p_execution
           AND (s.status = 'failed' AND (p_satellite IS NULL OR s.id = p_satellite) OR s.status = 'cancelled')
+        UNION
+        -- A parent's failure is that of its children.
+        SELECT c.id FROM named JOIN satellites c ON c.parent = named.id WHERE c.status = 'failed'
+    ), asked(id) AS (
+        SELECT id FROM named
+        UNION
+        -- Only its parent can use what a child returns.
+        SELECT p.id FROM asked JOIN satellites c ON c.id = asked.id JOIN satellites p ON p.id = c.parent
+        WHERE p.status = 'failed'
     ), blocked(id) AS (
         SELECT s.id FROM satellites s
-        WHERE s.execution_id = p_execution AND s.status = 'failed' AND s.id NOT IN (SELECT id FROM asked)
+        WHERE s.execution_id = p_execution AND s.id NOT IN (SELECT id FROM asked)
+          AND (s.status = 'failed' OR s.status = 'skipped' AND s.reason IN ('if', 'prune'))
         UNION
         SELECT d.id
         FROM blocked JOIN satellites b ON b.id = blocked.id
@@ -56,20 +68,26 @@ BEGIN
     END IF;
 
     -- What waits for every end, not for success, waits again: whatever its own state.
+    -- So does a parent for its children.
     UPDATE satellites d
-    SET unmet = d.unmet + again.count, queued_at = NULL, dispatches = d.dispatches + (d.queued_at IS NOT NULL)::int
+    SET unmet = d.unmet + CASE d.run_when WHEN 'all_done' THEN again.all ELSE again.children END,
+        queued_at = NULL, dispatches = d.dispatches + (d.queued_at IS NOT NULL)::int
     FROM (
-        SELECT behind.id, count(*) FROM satellites s CROSS JOIN unnest(s.dependents) AS behind(id)
+        SELECT behind.id, count(*) AS all, count(*) FILTER (WHERE behind.id = s.parent) AS children
+        FROM satellites s CROSS JOIN unnest(s.dependents || s.parent) AS behind(id)
         WHERE s.id = ANY (revived) GROUP BY behind.id
     ) AS again
-    WHERE d.id = again.id AND d.run_when = 'all_done';
+    WHERE d.id = again.id AND (d.run_when = 'all_done' OR again.children > 0);
 
     WITH back AS (
         UPDATE satellites s
         SET status = 'pending', reason = NULL, output = NULL, output_bytes = 0, error = NULL, error_kind = NULL,
             traceback = NULL, claim = NULL, start_time = NULL, end_time = NULL, duration_ms = NULL,
             resource_usage = NULL, max_attempts = s.attempt + (s.retry_policy ->> 'max_attempts')::int,
-            dispatches = s.dispatches + 1
+            dispatches = s.dispatches + 1,
+            held = CASE WHEN s.parent IS NOT NULL THEN (
+                SELECT true FROM satellites p WHERE p.id = s.parent AND p.dynamic ->> 'max_parallel' IS NOT NULL
+            ) END
         WHERE s.id = ANY (revived)
         RETURNING s.id, s.ordinal
     )
@@ -85,6 +103,11 @@ BEGIN
         finished_at = NULL, times_out_at = v_now + make_interval(secs => least(e.timeout_s, 1e9))
     WHERE e.id = p_execution;
     ready := queue_if_ready(revived, v_now);
+    FOR v_parent IN
+        SELECT DISTINCT s.parent FROM satellites s WHERE s.id = ANY (revived) AND s.held
+    LOOP
+        ready := ready || open_items(v_parent, v_now);
+    END LOOP;
     IF previous = 'failed' THEN
         UPDATE admission SET running = running + 1;
     END IF;

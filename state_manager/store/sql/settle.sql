@@ -22,6 +22,14 @@ DECLARE
     v_completed uuid[];
     v_failed uuid[];
     v_again uuid[];
+    v_pruned uuid[];
+    v_limited uuid[];
+    v_expanded json[];
+    v_max_total int;
+    v_count int := 0;
+    v_queued uuid[];
+    v_parent uuid;
+    v_children json;
     v_skipped uuid[] := '{}';
     v_cancelled uuid[] := '{}';
     v_repeated uuid[] := '{}';
@@ -37,42 +45,63 @@ BEGIN
         SELECT * FROM json_to_recordset(p_outcomes) AS o(
             id uuid, claim uuid, status satellite_status, output json, output_bytes int,
             error text, error_kind text, traceback text, duration_ms float8, ended_ms_ago float8, resource_usage json,
-            retry_after_s float8
+            retry_after_s float8, reason text, children json, items int,
+            max_total int
         )
     ), decided AS (
-        SELECT o.*, o.retry_after_s IS NOT NULL AND s.attempt < s.max_attempts AS again
+        SELECT o.*, o.status = 'failed' AND o.retry_after_s IS NOT NULL AND s.attempt < s.max_attempts AS again,
+               -- Neither a success nor a failure: it expands, asks to run again later, or gathered too early, because
+               -- a retry has put something back that it waits for.
+               o.status = 'pending' OR s.children > 0 AND s.unmet > 0 AS uncharged
         FROM outcome o JOIN satellites s USING (id)
         WHERE s.execution_id = v_execution.id AND s.status = 'running' AND s.claim = o.claim
     ), recorded AS (
         UPDATE satellites s
-        SET status = CASE WHEN o.again THEN 'pending' ELSE o.status END,
-            output = o.output, output_bytes = coalesce(o.output_bytes, 0),
+        SET status = CASE WHEN o.again OR o.uncharged THEN 'pending' ELSE o.status END,
+            attempt = s.attempt - o.uncharged::int,
+            children = s.children + coalesce(json_array_length(o.children), 0),
+            unmet = s.unmet + coalesce(json_array_length(o.children), 0),
+            held = CASE WHEN o.again OR o.uncharged THEN s.held END,
+            reason = o.reason, output = o.output, output_bytes = coalesce(o.output_bytes, 0),
             error = o.error, error_kind = o.error_kind, traceback = o.traceback,
-            duration_ms = o.duration_ms, resource_usage = o.resource_usage,
+            duration_ms = CASE WHEN s.children > 0 THEN extract(epoch FROM v_sent - s.start_time) * 1000
+                               ELSE o.duration_ms END,
+            resource_usage = o.resource_usage,
             -- Its own times, where its worker tells them: it may have waited, claimed, for others of its batch.
-            start_time = greatest(
-                s.start_time, v_sent - make_interval(secs => (o.ended_ms_ago + o.duration_ms) / 1000)
-            ),
-            end_time = CASE WHEN NOT o.again THEN
+            start_time = CASE
+                WHEN s.children > 0 OR o.children IS NOT NULL THEN s.start_time
+                WHEN NOT o.uncharged THEN greatest(
+                    s.start_time, v_sent - make_interval(secs => (o.ended_ms_ago + o.duration_ms) / 1000)
+                )
+            END,
+            end_time = CASE WHEN NOT (o.again OR o.uncharged) THEN
                 greatest(s.start_time, v_sent - make_interval(secs => coalesce(o.ended_ms_ago, 0) / 1000))
             END,
             lease_expires_at = NULL,
-            not_before = CASE WHEN o.again AND o.retry_after_s > 0 THEN
+            not_before = CASE WHEN (o.again OR o.uncharged) AND o.retry_after_s > 0 THEN
                 v_now + make_interval(secs => least(o.retry_after_s, 1e9))
             END,
-            dispatches = s.dispatches + (o.again AND o.retry_after_s <= 0)::int
+            dispatches = s.dispatches
+                + ((o.again OR o.uncharged) AND coalesce(o.retry_after_s, 0) <= 0)::int
         FROM decided o
         WHERE s.id = o.id
         RETURNING s.id, s.ordinal, s.status, s.attempt, s.error, s.error_kind, s.traceback, s.not_before,
-                  s.start_time, s.end_time
+                  s.start_time, s.end_time, s.reason, s.parent, s.children, o.again, o.children AS expansion, o.items,
+                  o.max_total
     ), logged AS (
         INSERT INTO events (execution_id, seq, satellite_id, kind, status, at, data)
         SELECT v_execution.id, v_execution.seq + row_number() OVER (ORDER BY r.ordinal), r.id,
-               CASE r.status WHEN 'pending' THEN 'retrying' ELSE r.status::text END, r.status::text, v_now,
-               CASE r.status
-                   WHEN 'completed' THEN json_build_object(
+               CASE WHEN r.status <> 'pending' THEN r.status::text WHEN r.again THEN 'retrying'
+                    WHEN r.expansion IS NULL THEN 'requeued' ELSE 'expanded' END, r.status::text, v_now,
+               CASE
+                   WHEN r.status = 'completed' THEN json_build_object(
                        'attempt', r.attempt, 'start_time', r.start_time, 'end_time', r.end_time
                    )
+                   WHEN r.status = 'skipped' THEN json_build_object(
+                       'attempt', r.attempt, 'start_time', r.start_time, 'end_time', r.end_time, 'reason', r.reason
+                   )
+                   WHEN r.expansion IS NOT NULL THEN json_build_object('items', r.items, 'children', r.children)
+                   WHEN NOT r.again AND r.status = 'pending' THEN json_build_object('not_before', r.not_before)
                    ELSE json_strip_nulls(json_build_object(
                        'attempt', r.attempt, 'start_time', r.start_time, 'end_time', r.end_time, 'error', r.error,
                        'kind', r.error_kind, 'traceback', r.traceback, 'not_before', r.not_before
@@ -83,8 +112,12 @@ BEGIN
     SELECT coalesce(array_agg(r.id) FILTER (WHERE r.status = 'completed'), '{}'),
            coalesce(array_agg(r.id) FILTER (WHERE r.status = 'failed'), '{}'),
            coalesce(array_agg(r.id) FILTER (WHERE r.status = 'pending'), '{}'),
-           coalesce(array_agg(r.id), '{}')
-    INTO v_completed, v_failed, v_again, landed FROM recorded r;
+           coalesce(array_agg(r.id) FILTER (WHERE r.status = 'skipped'), '{}'),
+           coalesce(array_agg(r.id), '{}'),
+           array_agg(r.expansion) FILTER (WHERE r.expansion IS NOT NULL),
+           array_agg(DISTINCT r.parent) FILTER (WHERE r.parent IS NOT NULL AND r.status <> 'pending'),
+           max(r.max_total)
+    INTO v_completed, v_failed, v_again, v_pruned, landed, v_expanded, v_limited, v_max_total FROM recorded r;
 
     v_execution.seq := v_execution.seq + cardinality(landed);
 
@@ -92,9 +125,31 @@ BEGIN
         SELECT * INTO v_execution.seq, v_skipped, v_cancelled
         FROM skip_descendants(v_execution.id, v_execution.failure_policy, v_execution.seq, v_failed, v_now);
     END IF;
+    IF v_pruned <> '{}' THEN
+        SELECT s.seq, v_skipped || s.skipped INTO v_execution.seq, v_skipped
+        FROM skip_descendants(v_execution.id, 'continue', v_execution.seq, v_pruned, v_now) AS s;
+        v_skipped := v_skipped || v_pruned;
+    END IF;
     SELECT s.ready, s.claimed, s.seq INTO ready, claimed, v_execution.seq FROM decrement_unmet(
         v_execution.id, v_completed, v_failed || v_skipped || v_cancelled, v_execution.seq, p_budget, v_now
     ) AS s;
+    IF v_expanded IS NOT NULL THEN
+        FOREACH v_children IN ARRAY v_expanded LOOP
+            IF v_execution.total + v_count + json_array_length(v_children) > v_max_total THEN
+                RAISE EXCEPTION 'the execution would have more than % satellites', v_max_total
+                    USING ERRCODE = 'program_limit_exceeded';
+            END IF;
+            v_queued := insert_satellites(v_execution.id, v_children, v_execution.total + v_count, v_now);
+            v_count := v_count + json_array_length(v_children);
+            v_limited := v_limited || (v_children -> 0 ->> 'parent')::uuid;
+            ready := ready || v_queued;
+        END LOOP;
+    END IF;
+    IF v_limited IS NOT NULL THEN
+        FOREACH v_parent IN ARRAY v_limited LOOP
+            ready := ready || open_items(v_parent, v_now);
+        END LOOP;
+    END IF;
     ready := queue_if_ready(v_again, v_now) || ready;
     IF cardinality(landed) < json_array_length(p_outcomes) THEN
         -- A token that is still in a row which no longer runs: its outcome was recorded, the answer was lost.
@@ -114,7 +169,7 @@ BEGIN
     IF cardinality(landed) > cardinality(v_repeated) THEN
         SELECT * INTO ended, admitted FROM count_outcomes(
             v_execution.id, v_execution.seq, cardinality(v_completed), cardinality(v_failed),
-            cardinality(v_skipped), cardinality(v_cancelled), p_max_concurrent, v_now
+            cardinality(v_skipped), cardinality(v_cancelled), v_count, p_max_concurrent, v_now
         );
     END IF;
 END
@@ -143,7 +198,7 @@ BEGIN
         SET status = CASE WHEN s.status = 'running' THEN 'cancelled' ELSE 'skipped' END::satellite_status,
             reason = CASE WHEN s.status = 'running' THEN NULL
                           WHEN s.id IN (SELECT id FROM lost) THEN 'upstream' ELSE 'fail_fast' END,
-            claim = NULL, lease_expires_at = NULL, not_before = NULL, queued_at = NULL, end_time = p_now
+            claim = NULL, lease_expires_at = NULL, not_before = NULL, queued_at = NULL, held = NULL, end_time = p_now
         WHERE s.execution_id = p_execution
           AND (s.id IN (SELECT id FROM lost) OR p_policy = 'fail_fast' AND s.status IN ('pending', 'running'))
         RETURNING s.id, s.ordinal, s.status, s.reason
@@ -190,14 +245,17 @@ DECLARE
     v_max_input_bytes bigint := p_budget ->> 'max_input_bytes';
 BEGIN
     WITH satisfied AS (
-        SELECT behind.id, count(*) AS by_end, count(*) FILTER (WHERE e.id = ANY (p_completed)) AS by_success,
+        -- A parent waits for the end of its children, however they end.
+        SELECT behind.id, count(*) AS by_end,
+               count(*) FILTER (WHERE e.id = ANY (p_completed) OR behind.id = e.parent) AS by_success,
                sum(e.output_bytes) AS bytes
-        FROM satellites e CROSS JOIN unnest(e.dependents) AS behind(id)
+        FROM satellites e
+        CROSS JOIN unnest(CASE WHEN e.parent IS NULL THEN e.dependents ELSE e.dependents || e.parent END) AS behind(id)
         WHERE e.id = ANY (p_completed || p_lost)
         GROUP BY behind.id
     ), lowering AS (
         SELECT d.id, d.ordinal, d.identifier, by, bytes, d.input_bytes + bytes AS input_bytes,
-               is_ready(d.status, d.unmet - by::int, d.not_before) AND d.queue = ANY (v_queues) AND NOT d.alone
+               is_ready(d.status, d.unmet - by::int, d.not_before, d.held) AND d.queue = ANY (v_queues) AND NOT d.alone
                AS claimable
         FROM satisfied JOIN satellites d USING (id)
         CROSS JOIN LATERAL (SELECT CASE d.run_when WHEN 'all_done' THEN by_end ELSE by_success END AS by) AS how
@@ -212,13 +270,15 @@ BEGIN
     ), lowered AS (
         UPDATE satellites d
         SET unmet = d.unmet - f.by, input_bytes = d.input_bytes + f.bytes,
-            queued_at = CASE WHEN NOT f.fits AND is_ready(d.status, d.unmet - f.by::int, d.not_before) THEN p_now END,
+            queued_at = CASE WHEN NOT f.fits AND is_ready(d.status, d.unmet - f.by::int, d.not_before, d.held)
+                             THEN p_now END,
             status = CASE WHEN f.fits THEN 'running' ELSE d.status END,
             claim = CASE WHEN f.fits THEN v_token ELSE d.claim END,
             attempt = d.attempt + f.fits::int,
             worker = CASE WHEN f.fits THEN v_worker ELSE d.worker END,
             lease_expires_at = CASE WHEN f.fits THEN v_lease_end ELSE d.lease_expires_at END,
-            start_time = CASE WHEN f.fits THEN p_now ELSE d.start_time END
+            start_time = CASE WHEN NOT f.fits THEN d.start_time
+                              WHEN d.children > 0 THEN coalesce(d.start_time, p_now) ELSE p_now END
         FROM fitting f
         WHERE d.id = f.id
         RETURNING d.*
@@ -235,24 +295,56 @@ BEGIN
 END
 $$;
 
--- ready_behind: what a lost answer would have called ready: the unclaimed behind `p_ended`, through the skipped.
+-- open_items: let the next items of a parent start, as many as its `max_parallel` allows. An item is open while one of
+-- its satellites is not ended and not held; what came back of an open item may start at once. Answers what is queued.
+-- The caller holds the execution's row. It counts anew each time, so it may be called once too often.
+CREATE OR REPLACE FUNCTION open_items(p_parent uuid, p_now timestamptz) RETURNS uuid[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_open int[];
+    v_next int[];
+    v_opened uuid[];
+BEGIN
+    v_open := ARRAY(SELECT DISTINCT c.index FROM satellites c WHERE c.parent = p_parent AND c.held = false);
+    v_next := ARRAY(
+        SELECT DISTINCT c.index FROM satellites c
+        WHERE c.parent = p_parent AND c.held = true AND c.index <> ALL (v_open)
+        ORDER BY c.index
+        LIMIT greatest(
+            (SELECT (p.dynamic ->> 'max_parallel')::int FROM satellites p WHERE p.id = p_parent) - cardinality(v_open), 0
+        )
+    );
+    WITH opened AS (
+        UPDATE satellites c SET held = false
+        WHERE c.parent = p_parent AND c.held = true AND c.index = ANY (v_open || v_next)
+        RETURNING c.id
+    )
+    SELECT coalesce(array_agg(o.id), '{}') INTO v_opened FROM opened o;
+    RETURN queue_if_ready(v_opened, p_now);
+END
+$$;
+
+-- ready_behind: what a lost answer would have called ready: the unclaimed behind `p_ended`, through the skipped, and
+-- the children that it was expanded into.
 CREATE OR REPLACE FUNCTION ready_behind(p_ended uuid[]) RETURNS SETOF uuid
 LANGUAGE sql STABLE AS $$
-    WITH RECURSIVE behind(id, status, queued_at) AS (
-        SELECT d.id, d.status, d.queued_at
-        FROM satellites e CROSS JOIN unnest(e.dependents) AS next(id) JOIN satellites d ON d.id = next.id
+    WITH RECURSIVE behind(id, status, queued_at, ordinal) AS (
+        SELECT d.id, d.status, d.queued_at, d.ordinal
+        FROM satellites e CROSS JOIN unnest(e.dependents || e.parent) AS next(id) JOIN satellites d ON d.id = next.id
         WHERE e.id = ANY (p_ended)
         UNION
-        SELECT d.id, d.status, d.queued_at
+        SELECT c.id, c.status, c.queued_at, c.ordinal FROM satellites c WHERE c.parent = ANY (p_ended)
+        UNION
+        SELECT d.id, d.status, d.queued_at, d.ordinal
         FROM behind JOIN satellites e ON e.id = behind.id AND behind.status = 'skipped'
         CROSS JOIN unnest(e.dependents) AS next(id) JOIN satellites d ON d.id = next.id
     )
-    SELECT id FROM behind WHERE queued_at IS NOT NULL
+    SELECT id FROM behind WHERE queued_at IS NOT NULL ORDER BY ordinal
 $$;
 
 -- count_outcomes: the execution's progress, and its end when every satellite is terminal.
 CREATE OR REPLACE FUNCTION count_outcomes(
-    p_execution uuid, p_seq bigint, p_completed int, p_failed int, p_skipped int, p_cancelled int,
+    p_execution uuid, p_seq bigint, p_completed int, p_failed int, p_skipped int, p_cancelled int, p_added int,
     p_max_concurrent int, p_now timestamptz,
     OUT ended execution_status, OUT admitted uuid[]
 )
@@ -262,7 +354,7 @@ DECLARE
     v_failed int;
 BEGIN
     admitted := '{}';
-    SELECT e.total = e.completed + e.failed + e.skipped + e.cancelled
+    SELECT e.total + p_added = e.completed + e.failed + e.skipped + e.cancelled
                      + p_completed + p_failed + p_skipped + p_cancelled,
            e.failed + p_failed
     INTO v_finished, v_failed FROM executions e WHERE e.id = p_execution;
@@ -274,7 +366,7 @@ BEGIN
     END IF;
     UPDATE executions e
     SET completed = e.completed + p_completed, failed = e.failed + p_failed, skipped = e.skipped + p_skipped,
-        cancelled = e.cancelled + p_cancelled, seq = p_seq, updated_at = p_now,
+        cancelled = e.cancelled + p_cancelled, total = e.total + p_added, seq = p_seq, updated_at = p_now,
         status = coalesce(ended, e.status), finished_at = CASE WHEN v_finished THEN p_now END
     WHERE e.id = p_execution;
     IF v_finished THEN

@@ -32,7 +32,7 @@ BEGIN
     WITH ended AS (
         UPDATE satellites s
         SET status = 'cancelled', claim = NULL, lease_expires_at = NULL, not_before = NULL, queued_at = NULL,
-            end_time = v_now
+            held = NULL, end_time = v_now
         WHERE s.execution_id = p_execution AND s.status IN ('pending', 'running')
         RETURNING s.id, s.ordinal
     ), logged AS (

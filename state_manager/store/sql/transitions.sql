@@ -22,6 +22,6 @@ CREATE OR REPLACE TRIGGER moves BEFORE UPDATE OF status ON satellites
 FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status)
 EXECUTE FUNCTION refuse_unknown_move(
     'pending > running', 'pending > skipped', 'pending > cancelled',
-    'running > completed', 'running > failed', 'running > cancelled', 'running > pending',
+    'running > completed', 'running > failed', 'running > cancelled', 'running > pending', 'running > skipped',
     'failed > pending', 'skipped > pending', 'cancelled > pending'
 );

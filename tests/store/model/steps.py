@@ -22,10 +22,11 @@ from tests.store.attempts import (
     MAX_INPUT_BYTES,
     WORKER,
     claim,
-    completed,
     failed,
     failed_for_now,
     fire_due,
+    requeued,
+    skipped,
 )
 from tests.store.model.world import Batch, World
 
@@ -268,8 +269,12 @@ def choose(world: World, random: Random, weights: Mapping[Step, int]) -> Call:
 
 
 def _outcome(world: World, random: Random, attempt: Claimed) -> Outcome:
+    if attempt.dynamic is not None and not attempt.children and random.randrange(4):
+        return world.expand(attempt, random)
     if random.randrange(10) >= world.failures_in_ten:
-        return completed(attempt)
+        return random.choice([world.gathered] * 8 + [skipped, lambda one: requeued(one, random.choice([0, 60]))])(
+            attempt
+        )
     wait_s = random.choice([None, None, 0, 60, 60])
     return failed(attempt) if wait_s is None else failed_for_now(attempt, wait_s)
 

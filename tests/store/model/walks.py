@@ -43,6 +43,7 @@ def make_world(engine: Engine, random: Random) -> World:
         max_executions=random.choice([1, 3]),
         size=random.choice([2, 2, 4, 8]),
         all_done_one_in=random.choice([1, 1, 3]),
+        parents_one_in=random.choice([1, 2, 4, 1000]),
         failures_in_ten=random.choice([1, 5, 8]),
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from sqlalchemy import select
 
@@ -12,14 +13,13 @@ from state_manager.states import FINISHED, ExecutionStatus, FailurePolicy
 from state_manager.store import admission, leases, stuck
 from state_manager.store.tables import executions, satellites
 from tests import factories
-from tests.store.attempts import WORKER, claim, completed, execution, fire_due, settle
+from tests.store.attempts import WORKER, claim, completed, execution, expanded, failed, fire_due, settle
 from tests.store.invariants import assert_admission_is_right, assert_sound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
     from random import Random
-    from uuid import UUID
 
     from sqlalchemy import Engine
 
@@ -63,6 +63,8 @@ class World:
     all_done_one_in: int
     failures_in_ten: int
     """Number of attempts, of ten, that fail."""
+    parents_one_in: int = 1000
+    """One of so many satellites is to be expanded."""
     max_concurrent: int = 2
     executions: list[Submitted] = field(default_factory=list)
     under_way: list[Submitted] = field(default_factory=list)
@@ -110,18 +112,39 @@ class World:
                     return f"{at}/{name}"
         raise LookupError(satellite_id)
 
+    def gathered(self, attempt: Claimed) -> Outcome:
+        """Complete an attempt; that of a parent fails where one of its children has."""
+        query = select(satellites.c.id).where(satellites.c.parent == attempt.id, satellites.c.status == "failed")
+        with self.engine.connect() as connection:
+            return failed(attempt) if connection.execute(query).all() else completed(attempt)
+
+    def expand(self, attempt: Claimed, random: Random) -> Outcome:
+        """Expand an attempt into a few items, of which some may be parents themselves."""
+        group = random.choice([None, {"a": [], "b": ["a"]}, {"a": [], "b": [], "c": ["a"]}])
+        nested: dict[str, Any] = {"dynamic": {"for_each": []}} if attempt.item is None and random.randrange(3) == 0 else {}
+        outcome = expanded(attempt, random.randint(1, 4), group, **nested)
+        assert outcome.expansion is not None
+        (submitted,) = [one for one in self.executions if one.execution_id == attempt.execution_id]
+        submitted.ids.update({row["name"]: UUID(row["id"]) for row in outcome.expansion.children})
+        return outcome
+
     def submit(self, random: Random) -> Callable[[Engine], Submitted]:
         """Choose a new execution."""
         graph = random.choice(GRAPHS)(random, self.size)
         all_done = factories.some_of(random, graph, one_in=self.all_done_one_in)
         policy = random.choice([*[FailurePolicy.CONTINUE] * 4, FailurePolicy.FAIL_FAST])
         max_attempts = random.choice([1, 9, 9])
+        dynamic: dict[str, dict[str, Any]] = {
+            name: random.choice([{"for_each": []}, {"for_each": [], "max_parallel": random.randint(1, 2)}])
+            for name in sorted(factories.some_of(random, graph, one_in=self.parents_one_in))
+        }
         return lambda engine: factories.submit(
             engine,
             graph,
             all_done=all_done,
             policy=policy,
             max_attempts=max_attempts,
+            dynamic=dynamic,
             max_concurrent=self.max_concurrent,
         )
 
@@ -147,10 +170,10 @@ class World:
     def _take_over(self, submitted: Submitted) -> None:
         mine = [one for one in self.held if one.execution_id == submitted.execution_id]
         self.held = [one for one in self.held if one not in mine]
-        for name in submitted.ids:  # one by one, as those that must run alone are claimed
+        for name in list(submitted.ids):  # one by one, as those that must run alone are claimed
             mine += claim(self.engine, submitted, name)
         if mine:
-            settle(self.engine, *map(completed, mine), max_concurrent=self.max_concurrent)
+            settle(self.engine, *map(self.gathered, mine), max_concurrent=self.max_concurrent)
         running = leases.held_by(self.engine, [WORKER])
         lost = [lost_outcome(one, "it is gone") for one in running if one.execution_id == submitted.execution_id]
         if lost:
