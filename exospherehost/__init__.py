@@ -4,6 +4,8 @@ from exospherehost.context import Context
 from exospherehost.errors import (
     ConfigurationError,
     LogicError,
+    Prune,
+    RequeueAfter,
     ResourceError,
     SatelliteError,
     TransientError,
@@ -14,6 +16,8 @@ __all__ = [
     "ConfigurationError",
     "Context",
     "LogicError",
+    "Prune",
+    "RequeueAfter",
     "ResourceError",
     "SatelliteError",
     "TransientError",

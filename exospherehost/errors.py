@@ -48,6 +48,21 @@ class LogicError(SatelliteError):
     default_kind = "logic_error"
 
 
+class Prune(Exception):
+    """Raised by a satellite that has nothing to do: it is skipped, and so is what depends on it. Nothing has failed."""
+
+
+class RequeueAfter(Exception):
+    """Raised by a satellite that is to run again in so many seconds, as to poll for something. Charges no attempt."""
+
+    def __init__(self, seconds: float) -> None:
+        if not 0 <= seconds < float("inf"):
+            message = f"RequeueAfter takes a number of seconds from 0 on, not {seconds!r}"
+            raise ValueError(message)
+        super().__init__(seconds)
+        self.seconds = float(seconds)
+
+
 def kind_of(error: BaseException) -> str:
     """Return the kind of any exception that a satellite raised: an error's own, else by the exception's class."""
     if isinstance(error, SatelliteError):

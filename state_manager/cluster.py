@@ -14,10 +14,10 @@ SLAS = {"6h": timedelta(hours=6), "12h": timedelta(hours=12), "24h": timedelta(h
 
 @dataclass(frozen=True, slots=True)
 class Satellite:
-    """One unit of work of a cluster, by name; `uses` says which satellite type runs it."""
+    """One unit of work of a cluster, by name: `uses` says which satellite type runs it, or it is a group."""
 
     name: str
-    uses: str
+    uses: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     input: dict[str, Any] = field(default_factory=dict)
     dependencies: tuple[str, ...] = ()
@@ -26,6 +26,14 @@ class Satellite:
     retry: dict[str, Any] = field(default_factory=dict)
     """Those fields of a `RetryPolicy` that the satellite sets itself."""
     run_when: RunWhen = RunWhen.ALL_SUCCESS
+    condition: str | None = None
+    """Its `if`, an expression."""
+    for_each: str | list[Any] | None = None
+    """The items of a fan-out, or the expression that gives them."""
+    max_parallel: int | None = None
+    """Most items that run at a time."""
+    satellites: tuple[Satellite, ...] = ()
+    """The satellites of a group."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,6 +206,13 @@ class Settings:
         whole(1, 512 * 2**20),
         "largest sum of the outputs of a satellite's dependencies, bytes of JSON",
     )
+    max_expanded_satellites: int = setting(
+        "MAX_EXPANDED_SATELLITES",
+        "limits.max_expanded_satellites",
+        "100000",
+        whole(1),
+        "most satellites in an execution, with those that fan-outs add",
+    )
     max_satellites: int = setting(
         "MAX_SATELLITES", "limits.max_satellites", "10000", whole(1), "most satellites in a cluster"
     )

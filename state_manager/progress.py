@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from state_manager.states import TERMINAL
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+
+EXPANDED = "expanded"
+"""Kind of the event with which an execution has more satellites, `data["children"]` of them."""
 
 
 class Counts(Protocol):
@@ -37,11 +41,13 @@ class Change(Protocol):
     def satellite_id(self) -> UUID | None: ...  # noqa: D102
     @property
     def kind(self) -> str: ...  # noqa: D102
+    @property
+    def data(self) -> dict[str, Any] | None: ...  # noqa: D102
 
 
 @dataclass(slots=True)
 class Progress:
-    """The number of satellites that have ended, however they did, by the event numbered `seq`."""
+    """The satellites that there were, and had ended, however they did, by the event numbered `seq`."""
 
     seq: int
     ended: int
@@ -63,6 +69,8 @@ class Progress:
         self.seq = event.seq
         if event.satellite_id is not None:
             self.ended += ended_by(event.kind)
+        if event.kind == EXPANDED and event.data is not None:
+            self.total += event.data["children"]
 
 
 def ended_by(kind: str) -> int:

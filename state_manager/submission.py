@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 from state_manager.errors import KeyReused
 from state_manager.failpoints import Point, reach
 from state_manager.retry import RetryPolicy
+from state_manager.rows import Rows
 from state_manager.states import ExecutionStatus, SatelliteStatus
 from state_manager.store import executions
 from state_manager.store.executions import Execution, Snapshot
@@ -19,7 +20,7 @@ from state_manager.store.outages import retry_until_available
 from state_manager.store.satellites import Member, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from sqlalchemy import Engine
@@ -77,7 +78,7 @@ def submit(
         "definition_hash": hashlib.sha256(definition.encode()).hexdigest(),
         "idempotency_key": idempotency_key,
     }
-    rows = list(_rows(cluster, types, defaults.retry))
+    rows = list(Rows(cluster, types, defaults.retry).of_cluster())
     written, satellites = _dump(execution), _dump(rows)
     reach(Point.SUBMIT)
     # A commit whose answer was lost is found out: the same id, sent again, finds its own rows.
@@ -92,29 +93,6 @@ def submit(
     return Submitted(
         receipt.execution_id, created=True, nodes=_nodes(rows), snapshot=_snapshot(execution, rows, receipt)
     )
-
-
-def _rows(cluster: Cluster, types: Mapping[str, SatelliteType], retry: RetryPolicy) -> Iterator[dict[str, Any]]:
-    ids = {satellite.name: uuid7() for satellite in cluster.satellites}
-    dependents: dict[str, list[UUID]] = {name: [] for name in ids}
-    for satellite in cluster.satellites:
-        for name in satellite.dependencies:
-            dependents[name].append(ids[satellite.name])
-    for ordinal, satellite in enumerate(cluster.satellites):
-        yield {
-            "id": ids[satellite.name],
-            "ordinal": ordinal,
-            "name": satellite.name,
-            "identifier": satellite.uses,
-            "queue": satellite.queue or types[satellite.uses].queue,
-            "run_when": satellite.run_when,
-            "timeout_s": satellite.timeout_s or types[satellite.uses].timeout_s,
-            "retry_policy": retry.overridden(cluster.retry, satellite.retry).as_json(),
-            "config": satellite.config,
-            "input": satellite.input,
-            "dependencies": [ids[name] for name in satellite.dependencies],
-            "dependents": dependents[satellite.name],
-        }
 
 
 def _nodes(rows: list[dict[str, Any]]) -> dict[UUID, Node]:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 from exospherehost import ConfigurationError
 from state_manager.config import settings
+from state_manager.expansion import is_parent
 from state_manager.failpoints import Point, reach
 from state_manager.store import transitions
 from state_manager.store.outages import DATABASE_ERRORS, describe, is_outage, retry_until_available
@@ -142,7 +143,8 @@ class Slice:
             with self._lock:
                 self._unstarted.appendleft(attempt)
             return
-        self._process.durations.record(attempt.identifier, (time.perf_counter() - started) * 1000)
+        if not is_parent(attempt):
+            self._process.durations.record(attempt.identifier, (time.perf_counter() - started) * 1000)
         if not isinstance(end, runner.Finished):
             self._process.held_attempts.drop([attempt])
             return

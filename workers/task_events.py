@@ -45,7 +45,7 @@ def _send(dispatcher: EventDispatcher, request: Context, outcome: Outcome, ended
     dispatcher.send("task-received", uuid=uuid, timestamp=started_at, **about, **family)
     dispatcher.send("task-started", uuid=uuid, timestamp=started_at)
     failure = {"exception": outcome.error, "traceback": outcome.traceback}
-    if outcome.status == SatelliteStatus.COMPLETED:
+    if outcome.status != SatelliteStatus.FAILED:
         dispatcher.send("task-succeeded", uuid=uuid, timestamp=ended_at, runtime=runtime_s, result="None")
     elif outcome.retry_after_s is not None:
         dispatcher.send("task-retried", uuid=uuid, timestamp=ended_at, **failure)

@@ -158,7 +158,10 @@ def _position(services: Services, execution_id: UUID, seq: int, head: Progress) 
     """Return how far the execution was at the event numbered `seq`."""
     if seq > head.seq:
         raise Closed(BAD_QUERY, f"since: the last event is {head.seq}, not {seq}")
-    return head if seq == head.seq else Progress(seq, events.ended_at(services.engine, execution_id, seq), head.total)
+    if seq == head.seq:
+        return head
+    added = events.added_between(services.engine, execution_id, seq, head.seq)
+    return Progress(seq, events.ended_at(services.engine, execution_id, seq), head.total - added)
 
 
 def _uuid(text: str, what: str) -> UUID:

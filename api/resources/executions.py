@@ -233,5 +233,5 @@ def _results(snapshot: Snapshot) -> dict[str, Any]:
     return {
         one.name: one.output
         for one in snapshot.satellites
-        if not one.dependents and one.status == SatelliteStatus.COMPLETED
+        if not one.dependents and one.parent is None and one.status == SatelliteStatus.COMPLETED
     }

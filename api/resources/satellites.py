@@ -36,6 +36,10 @@ class Member(Schema):
     output = fields.Raw(allow_none=True, metadata={"description": "Absent where `output_omitted`"})
     error = fields.String(allow_none=True)
     error_kind = fields.String(allow_none=True)
+    parent = fields.UUID(
+        allow_none=True, metadata={"description": "The satellite whose `for_each` or group has made it"}
+    )
+    index = fields.Integer(allow_none=True, metadata={"description": "Its item's place in the list of `for_each`"})
     attempt = fields.Integer(metadata={"description": "Attempts begun, 0 before the first"})
     retries = fields.Integer(metadata={"description": "Attempts after the first"})
 
@@ -57,6 +61,7 @@ class Satellite(Member):
     input_omitted = fields.Boolean(
         metadata={"description": "Whether the outputs of the dependencies are too large together to be part of `input`"}
     )
+    item = fields.Raw(allow_none=True, metadata={"description": "Its item of `for_each`"})
     traceback = fields.String(allow_none=True)
     queue = fields.String()
     run_when = fields.String()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, text
 
-from state_manager.progress import ended_by
+from state_manager.progress import EXPANDED, ended_by
 from state_manager.store.tables import events, executions, satellites
 
 if TYPE_CHECKING:
@@ -63,6 +63,15 @@ def after(engine: Engine, known: Mapping[UUID, int], limit: int) -> list[Event]:
     parameters = {"ids": list(known), "seqs": list(known.values()), "limit": limit}
     with engine.connect() as connection:
         return [Event(*row) for row in connection.execute(_AFTER, parameters)]
+
+
+def added_between(engine: Engine, execution_id: UUID, seq: int, last: int) -> int:
+    """Count the satellites that were added to an execution by its events after `seq`, up to `last`."""
+    query = select(events.c.data).where(
+        events.c.execution_id == execution_id, events.c.seq > seq, events.c.seq <= last, events.c.kind == EXPANDED
+    )
+    with engine.connect() as connection:
+        return sum(data["children"] for data in connection.execute(query).scalars())
 
 
 def ended_at(engine: Engine, execution_id: UUID, seq: int) -> int:

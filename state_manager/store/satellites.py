@@ -50,6 +50,8 @@ class Member:
     attempt: int
     dependencies: Sequence[UUID]
     dependents: Sequence[UUID]
+    parent: UUID | None = None
+    index: int | None = None
     output: Any = None
 
 
@@ -72,6 +74,9 @@ class Satellite:
     error_kind: str | None
     traceback: str | None
     dependencies: Sequence[UUID]
+    parent: UUID | None
+    index: int | None
+    item: Any
     not_before: datetime | None
     timeout_s: float | None
     retry_policy: dict[str, Any]

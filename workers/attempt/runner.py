@@ -13,14 +13,16 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from exospherehost import ConfigurationError, Context, LogicError
+from exospherehost import ConfigurationError, Context, LogicError, Prune, RequeueAfter
 from exospherehost.errors import kind_of
 from exospherehost.store import Store
 from state_manager.config import settings
+from state_manager.expansion import is_parent
 from state_manager.retry import RetryPolicy
-from state_manager.states import SatelliteStatus
+from state_manager.states import SatelliteStatus, SkipReason
 from state_manager.store.transitions import Outcome
 from workers import registry
+from workers.attempt.dynamic import ConditionFailed, Dynamic
 from workers.attempt.interrupts import Interrupted, Reason, shielded
 from workers.attempt.logs import LOGGER, capture, printable
 from workers.attempt.resources import Meter
@@ -62,10 +64,15 @@ def run(attempt: Claimed, watchdog: Watchdog, notifier: Notifier) -> Finished | 
     with capture(attempt.id, attempt.attempt) as lines:
         try:
             with watchdog.watch(attempt) as interruptible, interruptible.exposed():
-                output = _call(attempt, interruptible, notifier)
+                result = _result(attempt, interruptible, notifier)
             if interruptible.reason is Reason.STOPPING and interruptible.delivered:
                 return Reason.STOPPING  # it may have returned early because it was told to end
-            result = {"status": SatelliteStatus.COMPLETED, "output": output, "output_bytes": _size(output)}
+        except ConditionFailed:
+            result = {"status": SatelliteStatus.SKIPPED, "reason": SkipReason.IF}
+        except Prune:
+            result = {"status": SatelliteStatus.SKIPPED, "reason": SkipReason.PRUNE}
+        except RequeueAfter as asked:
+            result = {"status": SatelliteStatus.PENDING, "retry_after_s": asked.seconds}
         except BaseException as raised:  # noqa: BLE001  (whatever it raises is its outcome)
             if interruptible is not None and interruptible.reason in {Reason.TAKEN_AWAY, Reason.STOPPING}:
                 return interruptible.reason
@@ -109,13 +116,37 @@ def _failure(error: Exception, raised: BaseException, attempt: Claimed) -> dict[
     }
 
 
-def _call(attempt: Claimed, interruptible: Interruptible, notifier: Notifier) -> Any:
+def _result(attempt: Claimed, interruptible: Interruptible, notifier: Notifier) -> dict[str, Any]:
+    """Run the satellite's code, or what is ours where it is a parent; return the fields of its outcome."""
+    _check_input_size(attempt)
+    if attempt.dynamic is None:
+        return _completed(_call(attempt, interruptible, notifier))
+    dynamic = Dynamic(attempt, {})
+    dynamic.check_condition()
+    if not is_parent(attempt):
+        return _completed(_call(dynamic.with_values(), interruptible, notifier))
+    if attempt.children:
+        return _completed(dynamic.gather())
+    expansion = dynamic.expand()
+    if isinstance(expansion, list):
+        return _completed(expansion)
+    return {"status": SatelliteStatus.PENDING, "expansion": expansion}
+
+
+def _completed(output: Any) -> dict[str, Any]:
+    return {"status": SatelliteStatus.COMPLETED, "output": output, "output_bytes": _size(output)}
+
+
+def _check_input_size(attempt: Claimed) -> None:
     allowed = settings().max_input_bytes
     if attempt.input_bytes > allowed:
         raise ConfigurationError(
             f"the outputs of the dependencies of {attempt.name!r} have {attempt.input_bytes} bytes together; "
             f"at most {allowed} are allowed (MAX_INPUT_BYTES)"
         )
+
+
+def _call(attempt: Claimed, interruptible: Interruptible, notifier: Notifier) -> Any:
     context = Context(
         config=attempt.config,
         input={**(attempt.dependency_outputs or {}), **attempt.input},

@@ -121,7 +121,9 @@ class World:
     def expand(self, attempt: Claimed, random: Random) -> Outcome:
         """Expand an attempt into a few items, of which some may be parents themselves."""
         group = random.choice([None, {"a": [], "b": ["a"]}, {"a": [], "b": [], "c": ["a"]}])
-        nested: dict[str, Any] = {"dynamic": {"for_each": []}} if attempt.item is None and random.randrange(3) == 0 else {}
+        nested: dict[str, Any] = (
+            {"dynamic": {"for_each": []}} if attempt.item is None and random.randrange(3) == 0 else {}
+        )
         outcome = expanded(attempt, random.randint(1, 4), group, **nested)
         assert outcome.expansion is not None
         (submitted,) = [one for one in self.executions if one.execution_id == attempt.execution_id]

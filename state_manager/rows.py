@@ -1,0 +1,93 @@
+"""The rows of a cluster's satellites, and the templates for those that a fan-out or a group adds. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from uuid_utils.compat import uuid7
+
+from exospherehost.satellites import DEFAULT_QUEUE
+from state_manager.expansion import GROUP
+from state_manager.expressions.text import OPENING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from uuid import UUID
+
+    from state_manager.cluster import Cluster, Satellite
+    from state_manager.retry import RetryPolicy
+    from state_manager.store.satellite_types import SatelliteType
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Makes the rows of a cluster that was validated, which gave its `types`; `retry` is the default policy."""
+
+    cluster: Cluster
+    types: Mapping[str, SatelliteType]
+    retry: RetryPolicy
+
+    def of_cluster(self) -> Iterator[dict[str, Any]]:
+        """Yield the row of each satellite, as `insert_satellites` reads them."""
+        satellites = self.cluster.satellites
+        ids = {satellite.name: uuid7() for satellite in satellites}
+        dependents: dict[str, list[UUID]] = {name: [] for name in ids}
+        for satellite in satellites:
+            for name in satellite.dependencies:
+                dependents[name].append(ids[satellite.name])
+        for ordinal, satellite in enumerate(satellites):
+            dynamic = self._dynamic(satellite)
+            yield {
+                **self._fields(satellite),
+                "id": ids[satellite.name],
+                "ordinal": ordinal,
+                "dynamic": None if dynamic is None else {**dynamic, "scopes": [""]},
+                "dependencies": [ids[name] for name in satellite.dependencies],
+                "dependents": dependents[satellite.name],
+            }
+
+    def _fields(self, satellite: Satellite) -> dict[str, Any]:
+        kind = self.types[satellite.uses] if satellite.uses else None
+        return {
+            "name": satellite.name,
+            "identifier": satellite.uses or GROUP,
+            "queue": satellite.queue or (kind.queue if kind else DEFAULT_QUEUE),
+            "run_when": satellite.run_when,
+            "timeout_s": satellite.timeout_s or (kind.timeout_s if kind else None),
+            "retry_policy": self.retry.overridden(self.cluster.retry, satellite.retry).as_json(),
+            "config": satellite.config,
+            "input": satellite.input,
+        }
+
+    def _dynamic(self, satellite: Satellite) -> dict[str, Any] | None:
+        """Return what is resolved when the satellite runs; None for one that has no such thing."""
+        found: dict[str, Any] = {}
+        if satellite.condition is not None:
+            found["if"] = satellite.condition
+        if satellite.for_each is not None:
+            found["for_each"] = satellite.for_each
+        if satellite.max_parallel is not None:
+            found["max_parallel"] = satellite.max_parallel
+        if satellite.satellites:
+            found["template"] = [self._template(one) for one in satellite.satellites]
+        elif satellite.for_each is not None:
+            values: dict[str, Any] | None = {} if _has_expressions(satellite) else None
+            found["template"] = [{**self._fields(satellite), "name": "", "dependencies": [], "dynamic": values}]
+        return found if found or _has_expressions(satellite) else None
+
+    def _template(self, satellite: Satellite) -> dict[str, Any]:
+        """Return the row of a satellite of a group, with names in place of ids."""
+        return {
+            **self._fields(satellite),
+            "dependencies": list(satellite.dependencies),
+            "dynamic": self._dynamic(satellite),
+        }
+
+
+def _has_expressions(satellite: Satellite) -> bool:
+    """Tell whether its configuration or input has an expression, or the text that stands for its opening."""
+    if not satellite.config and not satellite.input:
+        return False
+    return OPENING in json.dumps([satellite.config, satellite.input])
