@@ -16,8 +16,8 @@ from sqlalchemy import event
 from api.services import services_of
 from state_manager.store.satellite_types import SatelliteType, register_types
 from tests.api.conftest import ECHO, cluster, satellite
+from tests.instruction_count import growth
 from tests.waiting import until
-from tests.work import growth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

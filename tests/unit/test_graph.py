@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import state_manager.graph
 from state_manager.graph import Limits, faults
 from tests import factories
-from tests.work import growth
+from tests.instruction_count import growth
 
 if TYPE_CHECKING:
     from collections.abc import Callable

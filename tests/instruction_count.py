@@ -1,4 +1,4 @@
-"""Counting work instead of time: what must not grow faster than its input, on any machine."""
+"""Counts of executed bytecode instructions: how work grows with its input, without depending on the machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def instructions(function: Callable[[], object]) -> int:
 
 
 def growth(of_size: Callable[[int], Callable[[], object]], size: int) -> float:
-    """Return how much more work twice the size is: 2 where it grows linearly, 4 where it grows with the square."""
+    """Return the instructions for twice the size over those for the size: 2 for linear growth, 4 for quadratic."""
     for warming in (1, 2):
         of_size(warming)()
     return instructions(of_size(2 * size)) / instructions(of_size(size))
