@@ -1,1 +1,1 @@
-"""Measurements that anyone can run: `uv run python -m benchmarks.engine`."""
+"""Benchmarks that anyone can run: `uv run python -m benchmarks` compares this project with its peers."""

@@ -1,4 +1,4 @@
-"""Ours as one of the peers; each run ends with the checker of the invariants."""
+"""This project as one of the benchmarked systems; each run ends with a check of the store's invariants."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from sqlalchemy import text
 
 from benchmarks.clusters import satellites_of
-from benchmarks.engine import POLL_S, ROOT, Server, state_manager
+from benchmarks.server import POLL_S, ROOT, Server, state_manager
 from benchmarks.workloads import Shape
 from state_manager.store.engine import connect
 from tests.store.invariants import assert_admission_is_right, assert_sound
@@ -41,7 +41,7 @@ class Ours:
         self.version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
     def run(self, workload: Workload) -> float:
-        """Return the seconds until the client sees the end; then hold the rows against each other."""
+        """Return the seconds until the client sees the end; then check the invariants of the rows."""
         if workload.shape is Shape.DIAMONDS:
             seconds, ids = self._run_many(workload)
         else:
@@ -78,7 +78,7 @@ class Ours:
         return bool(self.server.call(f"/executions?{query}")["items"])
 
     def assert_it_is_durable(self) -> None:
-        """Hold that a commit waits for the disk."""
+        """Assert that a commit waits for the disk."""
         with self.engine.connect() as connection:
             found = connection.execute(text("SELECT current_setting('fsync'), current_setting('synchronous_commit')"))
             assert tuple(found.one()) == ("on", "on")
@@ -91,7 +91,7 @@ class Ours:
 
 @contextmanager
 def start(workers: int = 2, home: Path | None = None) -> Iterator[Ours]:
-    """Start it with so many worker children and our satellites, all else at its defaults."""
+    """Start a State Manager with this many worker children and the benchmark's satellites, else at its defaults."""
     with state_manager(workers=workers, home=home, SATELLITE_MODULES="benchmarks.satellites") as server:
         ours = Ours(server)
         try:

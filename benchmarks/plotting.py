@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from benchmarks import environments
-from benchmarks.engine import ROOT
+from benchmarks.server import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from benchmarks.engine import FINISHED, POLL_S, Server, state_manager
+from benchmarks.server import FINISHED, POLL_S, Server, state_manager
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from benchmarks import processes
-from benchmarks.engine import ROOT
+from benchmarks.server import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 
-from benchmarks.engine import state_manager
+from benchmarks.server import state_manager
 from benchmarks.workflows import WORKFLOWS, Satellites, load
 
 WORKERS = 2

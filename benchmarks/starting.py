@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from benchmarks.engine import ROOT, free_port
+from benchmarks.server import ROOT, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

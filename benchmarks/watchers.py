@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from benchmarks import websocket
-from benchmarks.engine import Server, state_manager
+from benchmarks.server import Server, state_manager
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Ours, started from its one command, and a client of its API."""
+"""A State Manager started by `run.py` for a benchmark, and an HTTP client of its API."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FINISHED = {"completed", "failed", "cancelled"}
 POLL_S = 0.005
 ANSWER_WITHIN_S = 120.0
 IDLE_S = 1.0
-"""gunicorn closes a connection that was idle for two seconds; one idle for so long is not used again."""
+"""Idle seconds after which a connection is not used again: gunicorn closes one after two seconds."""
 
 
 class Server:
@@ -92,7 +92,7 @@ class Server:
 
 @contextmanager
 def state_manager(*, workers: int = 2, home: Path | None = None, **environment: str) -> Iterator[Server]:
-    """Start ours from its one command, on a home of its own where none is given; stop it when the block ends."""
+    """Start a State Manager by `run.py`, by default on a home of its own; stop it when the block ends."""
     port = str(free_port())
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         settings = {"PORT": port, "EXOSPHERE_HOME": str(home or folder), **environment}
