@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from state_manager.config import settings
 from state_manager.lifecycle import Lifecycle
 from state_manager.maintenance.reconciler import Reconciler
-from state_manager.maintenance.step import services
+from state_manager.maintenance.services import services
 from state_manager.notifications import Notifier
 from state_manager.redis import connect_redis
 from state_manager.store.engine import connect

@@ -1,1 +1,1 @@
-"""The reconciler and its steps, a file each: idempotent, in bounded batches, safe to run twice at once."""
+"""The reconciler, its steps (each file with a `run_once`), and the services that they share."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from state_manager.store import admission
 
 if TYPE_CHECKING:
-    from state_manager.maintenance.step import Services
+    from state_manager.maintenance.services import Services
 
 
 def run_once(services: Services) -> int:

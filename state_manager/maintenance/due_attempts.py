@@ -6,14 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from state_manager.failpoints import Point, reach
-from state_manager.maintenance.step import BATCH_SIZE
+from state_manager.maintenance.services import BATCH_SIZE
 from state_manager.store import queueing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from uuid import UUID
 
-    from state_manager.maintenance.step import Services
+    from state_manager.maintenance.services import Services
 
 
 def run_once(services: Services) -> int:

@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from state_manager.maintenance.lost_attempts import expire
-from state_manager.maintenance.step import BATCH_SIZE
+from state_manager.maintenance.services import BATCH_SIZE
 from state_manager.store import leases
 
 if TYPE_CHECKING:
-    from state_manager.maintenance.step import Services
+    from state_manager.maintenance.services import Services
 
 FORGET_WORKERS_AFTER = timedelta(minutes=10)
 """Time of silence after which a worker that holds nothing is deregistered."""

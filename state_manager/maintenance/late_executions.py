@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from state_manager.maintenance.step import BATCH_SIZE
+from state_manager.maintenance.services import BATCH_SIZE
 from state_manager.states import ExecutionStatus
 from state_manager.store import executions
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from state_manager.maintenance.step import Services
+    from state_manager.maintenance.services import Services
 
 
 def run_once(services: Services) -> int:

@@ -9,7 +9,7 @@ from state_manager.maintenance.lost_attempts import expire
 from state_manager.store import leases
 
 if TYPE_CHECKING:
-    from state_manager.maintenance.step import Services
+    from state_manager.maintenance.services import Services
 
 BETWEEN_LOOKS_S = 0.5
 """A worker is lost when its session is missing at two looks so far apart: a reconnecting one is missing at one."""

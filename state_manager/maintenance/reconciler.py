@@ -25,7 +25,7 @@ from state_manager.store.outages import is_outage
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from state_manager.maintenance.step import Services
+    from state_manager.maintenance.services import Services
 
 STEPS: Mapping[str, Callable[[Services], int]] = {
     "lost": lost_workers.run_once,

@@ -11,7 +11,7 @@ from state_manager.store import stuck
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from state_manager.maintenance.step import Services
+    from state_manager.maintenance.services import Services
 
 IDLE_FOR = timedelta(seconds=30)
 """Time without a change after which an execution is looked at."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from state_manager.lifecycle import Lifecycle
-from state_manager.maintenance import step
+from state_manager.maintenance.services import services as reconciler_services
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from state_manager.maintenance.step import Services
+    from state_manager.maintenance.services import Services
     from state_manager.notifications import Notifier
     from state_manager.store.queueing import Unsent
 
@@ -47,7 +47,7 @@ class BrokerAway(Recorder):
 
 def services(engine: Engine, recorder: Recorder, max_concurrent: int) -> Services:
     """Return what the reconciler's steps work with, all messages and notifications going to the recorder."""
-    return step.services(lifecycle(engine, recorder, max_concurrent), recorder, lease_s=15, interval_s=1)
+    return reconciler_services(lifecycle(engine, recorder, max_concurrent), recorder, lease_s=15, interval_s=1)
 
 
 def lifecycle(engine: Engine, recorder: Recorder, max_concurrent: int) -> Lifecycle:

@@ -1,4 +1,4 @@
-"""The objects that the reconciler's steps share."""
+"""The services that the reconciler's steps share: database, dispatcher, lifecycle, grace period and repairs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Dispatcher(lifecycle.Dispatcher, Protocol):
 
 @dataclass(slots=True)
 class Cursor:
-    """The execution that a step looked at last, which goes through all of them in turn."""
+    """The execution that the step `stuck` checked last: it goes through all idle executions in turn."""
 
     last: UUID | None = None
 
@@ -48,6 +48,6 @@ class Services:
 
 
 def services(lifecycle: Lifecycle, dispatcher: Dispatcher, *, lease_s: float, interval_s: float) -> Services:
-    """Make the objects that the steps share, around a lifecycle; a round begins about every `interval_s`."""
+    """Create the services that the steps share, around a lifecycle; a round begins about every `interval_s`."""
     grace = Grace(lifecycle.engine, lease_s, interval_s)
     return Services(lifecycle.engine, dispatcher, lifecycle, grace, Repairs(lifecycle))
