@@ -52,7 +52,7 @@ class _Api(flask_smorest.Api):  # type: ignore[misc]  # flask-smorest has no typ
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """Make the application; exits with a message where DATABASE_URI is not set."""
+    """Create the application; exits with a message where DATABASE_URI is not set."""
     settings = settings or config.settings()
     if settings.database_uri is None:
         raise SystemExit("DATABASE_URI is not set: the API has nowhere to record a submission")
@@ -76,7 +76,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _services(settings: Settings, database_uri: str) -> Services:
-    """Make the services of an application. Nothing connects before it is needed."""
+    """Create the services of an application. Connections are opened when first used."""
     engine = connect(database_uri, pool_size=settings.database_pool_size)
     redis = connect_redis(settings)
     dispatcher = BestEffortDispatcher(

@@ -1,4 +1,4 @@
-"""Dispatching within the time that a client can wait: what is not sent now is sent later, by the reconciler."""
+"""A dispatcher with a deadline, for requests: messages that it cannot send in time are sent by the reconciler."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 DEADLINE_S = 0.5
-"""Longest that a request waits for the broker. What was not sent by then is ready in PostgreSQL all the same."""
+"""Longest time that a request waits for the broker. Satellites whose messages are not sent stay ready."""
 
 
 class BestEffortDispatcher:
@@ -31,11 +31,11 @@ class BestEffortDispatcher:
         self._executor = executor
 
     def dispatch_new(self, execution_id: UUID, nodes: Mapping[UUID, Node]) -> None:
-        """Send what a new execution begins with."""
+        """Send the first messages of a new execution."""
         self._try(f"execution {execution_id}", partial(self._dispatcher.dispatch_new, execution_id, nodes))
 
     def enqueue_dispatch(self, execution_id: UUID) -> None:
-        """Ask a worker to send whatever is ready in this execution."""
+        """Ask a worker to send messages for all that is ready in this execution."""
         self._try(f"execution {execution_id}", partial(self._dispatcher.enqueue_dispatch, execution_id))
 
     def send(self, unsent: Sequence[Unsent]) -> None:

@@ -1,4 +1,4 @@
-"""The blueprint of a resource: each operation is declared in one place, and queries are strict."""
+"""The blueprint of a resource: declares each operation in one place, and refuses unknown query parameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ View = TypeVar("View", bound="Callable[..., Response | tuple[Response, int]]")
 
 
 class _StrictParser(FlaskParser):
-    """Leaves it to the schemas what they do with parameters that they do not know."""
+    """Refuses unknown query parameters, and ignores unknown headers."""
 
     DEFAULT_UNKNOWN_BY_LOCATION: Mapping[str, str | None] = {"query": "raise", "headers": "exclude"}  # type: ignore[assignment]
 

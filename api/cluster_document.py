@@ -25,7 +25,7 @@ def _printable(text: str) -> None:
 
 
 class RetryPolicyDocument(StrictSchema):
-    """How often to try, after which kinds of errors, and how long to wait in between, in seconds."""
+    """A retry policy: the number of attempts, the kinds of errors to retry after, and the delays in seconds."""
 
     max_attempts = fields.Integer(
         strict=True, validate=validate.Range(1, MAX_ATTEMPTS), metadata={"description": "3 is one run and two more"}
@@ -41,7 +41,7 @@ class RetryPolicyDocument(StrictSchema):
 
 
 class _Retried(StrictSchema):
-    """The fields that clusters and satellites share: when to try again, and how long they may take."""
+    """The fields that clusters and satellites share: the retry policy and the timeout."""
 
     retries = fields.Integer(
         strict=True,
@@ -57,7 +57,7 @@ class _Retried(StrictSchema):
 
     @staticmethod
     def in_the_domain(data: dict[str, Any]) -> dict[str, Any]:
-        """Put the shorthand and the policy together, and name the fields as the domain does."""
+        """Merge `retries` into the retry policy, and name the fields as the domain does."""
         rest = {name: data[name] for name in data.keys() - {"retries", "retry_policy", "timeout"}}
         shorthand = {"max_attempts": data["retries"] + 1} if "retries" in data else {}
         return rest | {"retry": shorthand | data.get("retry_policy", {}), "timeout_s": data.get("timeout")}

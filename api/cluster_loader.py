@@ -1,4 +1,4 @@
-"""From a document to a validated cluster, with every fault of its shape and of its meaning at once."""
+"""Conversion of a document into a validated cluster; reports every fault of its schema and its meaning at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _CLUSTER = ClusterDocument()
 _POLICY = RetryPolicyDocument()
 _NOBODY = "\x01"
-"""Begins the names that stand for unreadable ones; no valid name contains this character."""
+"""Prefix of the placeholders for unreadable names; no valid name contains this character."""
 
 
 def load(validator: Validator, document: Mapping[str, Any]) -> tuple[Cluster, dict[str, SatelliteType]]:
@@ -40,7 +40,7 @@ def load(validator: Validator, document: Mapping[str, Any]) -> tuple[Cluster, di
 
 
 def _refuse_oversize(document: Mapping[str, Any], limits: Limits) -> None:
-    """Refuse at once what is larger than any cluster: nobody reads a fault for each of a million satellites."""
+    """Refuse a document that is too large at once, instead of with a fault for each of a million satellites."""
     satellites = _listed(document.get("satellites"))
     edges = sum(len(_listed(one.get("dependencies"))) for one in satellites if isinstance(one, dict))
     for count, what, allowed in (

@@ -1,4 +1,4 @@
-"""Calls that may hang, waited for no longer than a client would."""
+"""An executor for calls that may hang: the caller waits until a deadline, and the call goes on in its thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class DeadlineExecutor:
-    """Runs calls in threads of its own, at most so many at once.
+    """Runs calls in threads of its own, at most `at_once` at a time.
 
     A broker that takes a connection and then says nothing holds kombu for a minute and more, whatever its
     timeouts: each try has its own, and there are tries within tries. So the wait ends, not the call. The threads are

@@ -1,4 +1,4 @@
-"""From the bytes of a request to the document that they hold, in JSON or in YAML."""
+"""Parsing of a request's body, JSON or YAML, into a cluster document."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JSON = "application/json"
 YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 
 FAULTS_NAMED = 100
-"""Values that cannot be kept of which each is named; a body could hold millions."""
+"""Most faults to report for values that cannot be stored; a body could hold millions."""
 
 _NOT_KEPT = re.compile("[\0\ud800-\udfff]")
 
@@ -81,7 +81,7 @@ def _too_deep() -> str:
 
 
 def _unwrapped(document: dict[str, Any]) -> dict[str, Any]:
-    """Take the cluster out of a top-level `cluster:`."""
+    """Return the cluster, which may be inside a top-level `cluster:`."""
     if "cluster" not in document:
         return document
     faults = [Fault(name, "unknown field beside 'cluster'") for name in document if name != "cluster"]
@@ -94,7 +94,7 @@ def _unwrapped(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unkeepable(document: dict[str, Any]) -> Iterator[Fault]:
-    """Name the texts that PostgreSQL cannot keep and the numbers that JSON cannot; refuse what nests too deep."""
+    """Report texts that PostgreSQL cannot store and numbers that JSON cannot; refuse nesting that is too deep."""
     path: list[str | int] = []
     open_: list[Iterator[tuple[str | int, Any]]] = [iter(document.items())]
     found = 0

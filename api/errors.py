@@ -1,4 +1,4 @@
-"""The one table from exceptions to HTTP statuses, and the one payload of every error."""
+"""The HTTP status of each exception, in one table, and the JSON payload of every error response."""
 
 from __future__ import annotations
 

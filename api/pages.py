@@ -1,4 +1,4 @@
-"""Pages of a list: the query's `limit`, and where the next page begins."""
+"""Pagination: the query's `limit`, and the split of the rows into a page and the start of the next one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class PageQuery(StrictSchema):
-    """The part of a query that every list has."""
+    """The query parameters of every list."""
 
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
 

@@ -1,4 +1,4 @@
-"""From rows to JSON: a response's schema documents its fields, and a `Presenter` reads them from a row."""
+"""Conversion of rows to JSON responses: a `Presenter` reads the fields of a response's schema from a row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def moment(at: datetime | None) -> str | None:
-    """Write a time as ISO 8601 in UTC."""
+    """Format a time as ISO 8601 in UTC."""
     return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -28,7 +28,7 @@ def _texts(values: Iterable[object]) -> list[str]:
 
 
 def _converter(field: fields.Field[Any]) -> Callable[[Any], Any] | None:
-    """Return what makes JSON of this field's values; None where they are JSON already."""
+    """Return the function that converts this field's values to JSON; None where they are JSON already."""
     if isinstance(field, fields.List) and isinstance(field.inner, fields.UUID):
         return _texts
     if isinstance(field, fields.UUID):

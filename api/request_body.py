@@ -1,4 +1,4 @@
-"""The body of a request: at most MAX_BODY_BYTES of it, and within a time limit."""
+"""Reading of a request's body, with a limit on its size (MAX_BODY_BYTES) and on the time it takes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WITHIN_S = 120.0
 """Longest time that a body may take to arrive: 16 MiB at one megabit a second."""
 
 LOOK_INTERVAL_S = 1.0
-"""Seconds between two looks for bodies that are late."""
+"""Seconds between two checks for bodies that are late."""
 
 
 def read(allowed_bytes: int) -> bytes:

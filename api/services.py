@@ -1,4 +1,4 @@
-"""The settings and connections of one application, which its views work with."""
+"""The settings and connections of one application, which its views use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of the whole system: what there is to do, who does it, and how busy this machine is."""
+"""The state of the whole system: counts of work and workers, and this machine's load; read by several endpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from state_manager.store.workers import Worker
 
 SIGN_OF_LIFE = timedelta(seconds=15)
-"""A worker that was silent for longer is not counted."""
+"""Time since its last renewal after which a worker is not counted as live."""
 
 
 def metrics(engine: Engine, redis: Redis) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Responses to requests whose body was not read, so that their clients receive them."""
+"""A lingering close, as WSGI middleware: a response reaches its client although the request's body was not read."""
 
 from __future__ import annotations
 

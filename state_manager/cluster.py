@@ -1,4 +1,4 @@
-"""A cluster: the graph of satellites that a client submits, as values."""
+"""A cluster, the graph of satellites that a client submits, as frozen dataclasses."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 class ConfigurationFault(StateManagerError, ValueError):
-    """The configuration has faults, each of them named."""
+    """The configuration has faults: the message lists all of them."""
 
     def __init__(self, faults: Iterable[str]) -> None:
         self.faults = tuple(faults)
@@ -240,7 +240,7 @@ class Settings:
     )
 
     def environ(self) -> dict[str, str]:
-        """Give the environment in which another process loads these same settings."""
+        """Return the environment variables from which another process loads the same settings."""
         ours = {declared.env: as_text(getattr(self, name)) for name, declared in table()}
         return {**os.environ, **ours, CONFIG_FILE: os.devnull}
 
@@ -292,5 +292,5 @@ def parse_settings(given: Mapping[str, str], in_file: Mapping[str, str], faults:
 
 @cache
 def settings() -> Settings:
-    """Give this process's settings, read at the first call."""
+    """Return this process's settings, read at the first call."""
     return load_settings()

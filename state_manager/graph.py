@@ -26,7 +26,7 @@ RESEMBLING = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a cluster may be; depth is the number of satellites on its longest path."""
+    """The limits of a cluster's size; `depth` is the number of satellites on its longest path."""
 
     satellites: int = 10_000
     edges: int = 100_000
@@ -34,7 +34,7 @@ class Limits:
 
 
 def faults(satellites: Sequence[Satellite], limits: Limits) -> list[Fault]:
-    """Name every fault of the graph: limits, duplicate names, bad dependencies, cycles. Linear in its size."""
+    """List every fault of the graph: limits, duplicate names, bad dependencies, cycles. Linear in its size."""
     found = [*_over_limits(satellites, limits), *_duplicates(satellites), *_bad_dependencies(satellites)]
     depth, cycles = _walk(satellites)
     found += [Fault(f"satellites[{at}].dependencies", f"cycle: {_spell(names)}") for at, names in cycles]
@@ -50,7 +50,7 @@ def suggestion(name: str, known: Collection[str], cutoff: float = RESEMBLING) ->
 
 
 class Suggestions:
-    """Suggestions for many names; none any more once `COMPARISONS` names were looked at.
+    """Suggestions for many names, until `COMPARISONS` comparisons are used up.
 
     A look at one name costs about 12 µs: a document of thousands of wrong names must not keep its client waiting.
     """

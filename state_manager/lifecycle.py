@@ -1,4 +1,4 @@
-"""Stop, retry and expire: the one way to end or revive executions and attempts from outside.
+"""Stop and retry executions, and expire attempts of lost workers: the only way to do so from outside a worker.
 
 Each is one transition of the store, then the messages and notifications that it calls for.
 """
@@ -101,7 +101,7 @@ class Lifecycle:
         self.dispatch_admitted(settled.admitted)
 
     def dispatch_admitted(self, admitted: Iterable[UUID]) -> None:
-        """Dispatch what executions begin with that have just been admitted."""
+        """Dispatch the first satellites of executions that have just been admitted."""
         for execution_id in admitted:
             self.notifier.notify_watchers(execution_id)
             self.dispatcher.enqueue_dispatch(execution_id)

@@ -1,4 +1,4 @@
-"""The checks of a cluster's retry policies, as they result from its satellites, itself and the defaults. Pure."""
+"""The checks of a cluster's retry policies, each merged from satellite, cluster and defaults. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BUILT_IN = frozenset(kind.value for kind in ErrorKind) - {NEVER_RETRIED}
 
 OWN_KIND = "x-"
-"""Begins the kinds of errors that need no declaration."""
+"""Prefix of the kinds of errors that need no declaration."""
 
 MISSPELLED = 0.85
 """Similarity from which a kind counts as a misspelled one, by `difflib`'s ratio: two letters swapped in `timeout`."""

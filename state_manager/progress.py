@@ -1,4 +1,4 @@
-"""How far an execution is: how many of its satellites have ended, from its counts or event by event. Pure."""
+"""The progress of an execution: the number of its ended satellites, from its counts or event by event. Pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Change(Protocol):
 
 @dataclass(slots=True)
 class Progress:
-    """The satellites that there were, and had ended, however they did, by the event numbered `seq`."""
+    """The number of satellites at the event numbered `seq`, and of those that had ended, in whichever state."""
 
     seq: int
     ended: int

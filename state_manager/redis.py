@@ -1,4 +1,4 @@
-"""Connections to Redis for what nobody waits for long: notices, and counts of what is queued."""
+"""Connections to Redis with short timeouts, for notifications and queue lengths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_URI = "redis://localhost:6379"
 
 
 def connect_redis(settings: Settings) -> Redis:
-    """Open a pool of connections, each made when first used, that give up soon and try nothing twice."""
+    """Create a pool of connections, each opened when first used, with short timeouts and no retries."""
     return Redis.from_url(
         settings.redis_uri or DEFAULT_URI,
         max_connections=settings.redis_pool_size,

@@ -17,7 +17,7 @@ MAX_ATTEMPTS = 101
 
 
 class BackoffStrategy(StrEnum):
-    """How the wait grows with the attempts."""
+    """The growth of the delay with the number of attempts."""
 
     FIXED = "fixed"
     LINEAR = "linear"
@@ -48,7 +48,7 @@ DEFAULT_RETRY_ON = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often to try, which kinds of errors to try again after, and how long to wait.
+    """A retry policy: the number of attempts, the kinds of errors to retry after, and the delays.
 
     `max_attempts` counts the first run: 3 is one run and two more. Delays are in seconds.
     """

@@ -1,4 +1,4 @@
-"""The states of executions and satellites, and every move between them, as data.
+"""The states of executions and satellites, and every transition between them, as data.
 
 The database refuses any other move (`store/sql/transitions.sql`, held equal to these tables by a test).
 """
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ExecutionStatus(StrEnum):
-    """Where a submitted cluster stands."""
+    """The states of an execution."""
 
     PENDING = "pending"
     """Accepted, and waits for admission (`MAX_CONCURRENT_EXECUTIONS`); `submit` or `admit` moves it on."""
@@ -28,7 +28,7 @@ class ExecutionStatus(StrEnum):
 
 
 class SatelliteStatus(StrEnum):
-    """Where one unit of work stands."""
+    """The states of a satellite."""
 
     PENDING = "pending"
     """Waits for dependencies, for a worker, or for its next attempt; *ready* means pending with none unmet."""
@@ -63,7 +63,7 @@ class RunWhen(StrEnum):
 
 
 class SkipReason(StrEnum):
-    """Why a satellite was skipped."""
+    """The reasons for which a satellite is skipped."""
 
     UPSTREAM = "upstream"
     """Something that it depends on did not complete."""

@@ -1,4 +1,4 @@
-"""Submission: from a validated cluster to the rows of an execution, in one transaction."""
+"""Submission: write a validated cluster as the rows of an execution, in one transaction."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 OUTAGE_WAIT_S = 2.0
-"""Longest that a client waits for a database that went away under its submission."""
+"""Longest time that a submission waits for the end of an outage of the database."""
 
 
 @dataclass(frozen=True, slots=True)

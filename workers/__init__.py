@@ -1,4 +1,4 @@
-"""The part that knows Celery: canvases, their dispatch, and the workers: `celery -A workers worker`."""
+"""Everything that uses Celery: canvases, their dispatch, and the workers: `celery -A workers worker`."""
 
 from workers.app import app
 

@@ -1,4 +1,4 @@
-"""Celery beat as the reconciler's process, `celery -A workers beat`: it repairs by itself, not through a queue."""
+"""Celery beat as the reconciler's process, `celery -A workers beat`: runs it directly, not as a task in a queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The composition root of Celery's processes: creates what a worker, a child or beat consists of, and connects it."""
+"""The composition root of Celery's processes: creates the services of a worker, a child or beat."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ class Process:
 
     @cached_property
     def lifecycle(self) -> Lifecycle:
-        """The way to stop and retry executions, and to expire attempts."""
+        """The lifecycle, which stops and retries executions and expires attempts."""
         return Lifecycle(self.engine, self.dispatcher, self.notifier, settings().max_concurrent_executions)
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        """The repair of whatever is lost."""
+        """The reconciler, which repairs what was lost."""
         lease_s, interval_s = settings().lease_s, settings().reconcile_interval_s
         return Reconciler(services(self.lifecycle, self.dispatcher, lease_s=lease_s, interval_s=interval_s))
 

@@ -1,4 +1,4 @@
-"""The slice watchdog: releases what waits behind a satellite that keeps a slice busy beyond its time."""
+"""The slice watchdog: releases claimed satellites that wait behind one that exceeds the time slice."""
 
 from __future__ import annotations
 

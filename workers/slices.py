@@ -1,4 +1,4 @@
-"""A time slice: the satellites that one message has its worker run in turn, without a trip through the broker."""
+"""A time slice: the satellites that a worker runs in turn for one message, without going through the broker."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Slice:
         self.failure: tuple[Exception, Outcome] | None = None
         """The error and the outcome of the satellite that Celery knows the message by, if it failed."""
         self.came_late = False
-        """Whether that satellite's attempt had been taken away when its outcome came."""
+        """True if the attempt of that satellite had been taken away before its outcome was recorded."""
         self._request = request
         self._process = process.current_process()
         self._lock = Lock()

@@ -1,4 +1,4 @@
-"""The start of a worker or of beat: what it waits for, and how it refuses."""
+"""The start of a worker or of beat: waits for the migration, and refuses to run where it cannot."""
 
 from __future__ import annotations
 

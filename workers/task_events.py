@@ -1,4 +1,4 @@
-"""Celery's events for satellites that ran in the message of another one, so that Flower shows one task for each."""
+"""Celery's events for satellites that ran in another one's message: Flower then shows a task for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Celery tasks: run satellites, send what an execution begins with, and answer a probe."""
+"""The Celery tasks: run satellites, dispatch an execution, and answer a probe."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PING_EVERY_S = 25.0
 
 SILENCE_S = 60.0
-"""Seconds without a sign of life after which a client is gone: two pings went unanswered."""
+"""Seconds of silence after which a client counts as disconnected: two pings went unanswered."""
 
 CLOSE_WITHIN_S = 2.0
 """Seconds that a client has to answer our close frame before the connection just ends."""
@@ -47,7 +47,7 @@ class Closed(Exception):
 
 
 class Gone(Exception):
-    """The client is not there any more."""
+    """The client has disconnected."""
 
 
 class SharedSocket:

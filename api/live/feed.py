@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 KEPT_ENTRIES = 10_000
 KEPT_BYTES = 4 * 1024 * 1024
-"""Limits of what is kept for watchers who fall behind; who falls behind further is too slow."""
+"""Limits of the entries kept for slow watchers; a watcher that falls behind further is disconnected."""
 
 BATCH_ENTRIES = 1_000
 """Largest number of entries that a watcher is given at once."""
@@ -96,7 +96,7 @@ class Feed:
             watcher.set()
 
     def _append(self, entries: Sequence[Entry]) -> None:
-        """Add entries, and drop the oldest where that is too much; what is new everybody has a chance to read."""
+        """Add entries, and drop the oldest above the limits, but none of those just added."""
         before = len(self._entries)
         self._entries += entries
         self._bytes += sum(len(entry.body) for entry in entries)

@@ -1,4 +1,4 @@
-"""Follows an execution for one watcher: first through the events table, then through the feed."""
+"""A follower of an execution for one watcher: reads the events table first, then the feed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cache for values that are costly to make and asked for by many at once."""
+"""A cache of expensive values: concurrent callers share one computation."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ K = TypeVar("K", bound="Hashable")
 V = TypeVar("V")
 
 KEPT = 16
-"""Values kept at a time: they may be megabytes, and nobody may ask for them again."""
+"""Most values cached at a time: each may take megabytes, and may never be asked for again."""
 
 
 class SingleFlightCache(Generic[K, V]):
-    """Makes a value once for all who ask for it within its lifetime; who asks while it is made waits for it."""
+    """Computes a value once for all callers within its lifetime; callers during the computation wait for it."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -26,7 +26,7 @@ class SingleFlightCache(Generic[K, V]):
         self._making: dict[K, Lock] = {}
 
     def get(self, key: K, make: Callable[[], V]) -> V:
-        """Return the value of this key, no older than that when it was asked for; raises what `make` raises."""
+        """Return the value of this key, computed within the lifetime before this call; raises what `make` raises."""
         asked = time.monotonic()  # before the wait: else those who waited long would each make their own
         try:
             with self._making.setdefault(key, Lock()):

@@ -1,1 +1,1 @@
-"""The REST API, one file a resource: its route, the schema of its response, and how a row becomes one."""
+"""The resources of the REST API, a file each: routes, response schemas, and the conversion of rows to responses."""

@@ -35,7 +35,7 @@ blueprint = Blueprint("executions", __name__, url_prefix="/executions", descript
 
 
 class Progress(Schema):
-    """How far an execution is."""
+    """The progress of an execution."""
 
     total_satellites = fields.Integer(attribute="total")
     completed_satellites = fields.Integer(attribute="completed")

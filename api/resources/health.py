@@ -1,4 +1,4 @@
-"""Health: whether what the system needs is there, as monitoring and load balancers ask."""
+"""Health checks for monitoring and load balancers: the services that the system needs, and its workers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Queue(Schema):
 
 
 class Health(Schema):
-    """Whether everything that the system needs is there."""
+    """The health of the system, and of everything that it needs."""
 
     status = fields.String(metadata={"enum": ["healthy", "unhealthy"]})
     reason = fields.String(metadata={"description": "Only where it is unhealthy"})

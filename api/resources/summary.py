@@ -1,4 +1,4 @@
-"""The summary of the system, in numbers."""
+"""The summary of the system: counts of executions, satellites, workers and waiting messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Send satellites whose wait before the next attempt is over."""
+"""Send messages for satellites whose delay before the next attempt (backoff) is over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take back attempts whose lease nobody has renewed in time."""
+"""Expire attempts whose lease was not renewed in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When nobody may be believed lost: workers need a moment to come back after what silenced them and us alike."""
+"""The grace period in which no worker counts as lost: after a start of PostgreSQL, or a suspension of the machine."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Grace:
         self._notice_sleep(self.interval_s)
 
     def is_over(self) -> bool:
-        """Tell whether who is missing is lost. Ask before a look and after it: the sleep may fall in between."""
+        """Tell whether missing workers count as lost. Ask before and after a check: a sleep may fall in between."""
         self._notice_sleep(0)
         timeline = leases.timeline(self.engine)
         if self._timeline not in {None, timeline}:

@@ -1,4 +1,4 @@
-"""Expire attempts of several executions, each execution by itself."""
+"""Expiry of lost attempts, one execution at a time; shared by the steps for expired leases and lost workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Send probes through the queues, which show whose messages are lost (`store/sql/probes.sql`)."""
+"""Send probes through the queues, to find satellites whose messages are lost (`store/sql/probes.sql`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take their attempts from workers whose session with PostgreSQL is gone."""
+"""Expire the attempts of workers whose session with PostgreSQL is gone."""
 
 from __future__ import annotations
 

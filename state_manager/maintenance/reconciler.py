@@ -1,4 +1,4 @@
-"""The reconciler: compares what is with what should be, and repairs the difference.
+"""The reconciler: compares the actual state with the desired one, and repairs the difference.
 
 Level-triggered and idempotent: each step may run at any time, twice at once, or late; that costs time, nothing
 else. `run_once` is one round; Celery beat's process runs it again and again (`workers/beat.py`).

@@ -1,4 +1,4 @@
-"""Repairs of executions, each apart from the others': one that fails holds up no other, and is not tried for ever."""
+"""Isolated repairs of executions: one that fails delays no other, and is not retried for ever."""
 
 from __future__ import annotations
 

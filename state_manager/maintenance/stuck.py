@@ -1,4 +1,4 @@
-"""Look for executions that nothing would move on, one idle execution a round. It should never find any."""
+"""Find and repair stuck executions, checking one idle execution a round. A healthy system has none."""
 
 from __future__ import annotations
 

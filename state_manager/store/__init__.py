@@ -1,1 +1,1 @@
-"""PostgreSQL: the tables, the transitions as SQL functions, and the queries. The only truth there is."""
+"""PostgreSQL, the only source of truth: the tables, the transitions as SQL functions, and the queries."""

@@ -1,4 +1,4 @@
-"""Admission: how many executions run, and which of those that wait may start."""
+"""Admission of pending executions, while fewer run than MAX_CONCURRENT_EXECUTIONS."""
 
 from __future__ import annotations
 

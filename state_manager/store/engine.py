@@ -43,7 +43,7 @@ def connect(database_uri: str, *, pool_size: int = 10) -> Engine:
 
 
 def call(engine: Engine, query: LiteralString, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Run a query of one row by the driver itself, whose errors it raises: for the hot path, a third faster."""
+    """Run a one-row query on the driver directly, a third faster than SQLAlchemy; raises the driver's errors."""
     pooled = engine.raw_connection()
     connection = cast("psycopg.Connection[tuple[Any, ...]]", pooled.driver_connection)
     try:
@@ -60,7 +60,7 @@ def call(engine: Engine, query: LiteralString, parameters: Mapping[str, Any]) ->
 
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:
-    """Tell whether a pooler such as PgBouncer is between: the backend is not the one that the driver was told of.
+    """Tell whether the connection goes through a pooler such as PgBouncer: its backend is not the driver's.
 
     Then each transaction may meet another backend, so nothing can be kept in a session: no prepared statement, no
     LISTEN. The connection must be idle or autocommitting.

@@ -1,4 +1,4 @@
-"""The event log of executions: the audit trail, and what watchers catch up from."""
+"""The event log of executions: an audit trail, from which watchers also read the events that they missed."""
 
 from __future__ import annotations
 

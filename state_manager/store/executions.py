@@ -1,4 +1,4 @@
-"""Executions: their submission and what is read of them."""
+"""Executions: submit, stop, retry, read and list them."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def get(engine: Engine, execution_id: UUID) -> Snapshot | None:
 
 
 def progress(engine: Engine, execution_id: UUID) -> Head | None:
-    """Read how far an execution is."""
+    """Read an execution's progress."""
     query = select(*(executions.c[field.name] for field in fields(Head))).where(executions.c.id == execution_id)
     with engine.connect() as connection:
         row = connection.execute(query).one_or_none()

@@ -1,4 +1,4 @@
-"""Leases: which worker holds which attempt, whether it lives, and what becomes of its attempts when it does not."""
+"""Leases: find lost workers and attempts whose lease is over, expire those attempts, and deregister the workers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from state_manager.store.transitions import Outcome
 
 GRACE_AFTER_START = timedelta(seconds=5)
-"""After a start of PostgreSQL nobody counts as lost for so long: workers need a moment to come back."""
+"""Time after a start of PostgreSQL in which no worker counts as lost: workers need a moment to reconnect."""
 
 LONGEST_TIMEOUT_S = 1e9
 """Thirty years: a timestamp has a limit, and one satellite beyond it would fail the query for all."""
@@ -82,7 +82,7 @@ def timeline(engine: Engine) -> str | None:
 
 
 def silent_sessions(engine: Engine) -> set[Session]:
-    """Look for workers whose session is gone; who is missing at two looks, with no newer session, is lost."""
+    """List workers whose session is gone; one that is missing at two checks, with no newer session, is lost."""
     with engine.connect() as connection:
         return {Session(*row) for row in connection.execute(_SILENT)}
 

@@ -1,4 +1,4 @@
-"""The lines that satellites log."""
+"""Log lines of satellites: append and read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bring a database to the present tables and functions: `python -m state_manager.store.migrate`."""
+"""Migrate a database to the current tables and functions: `python -m state_manager.store.migrate`."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def main() -> None:
-    """Migrate the database of the settings, once it answers."""
+    """Migrate the database of the settings, once it accepts connections."""
     uri = settings().database_uri
     if uri is None:
         raise SystemExit("DATABASE_URI is not set: there is no database to migrate")

@@ -1,4 +1,4 @@
-"""Outages of PostgreSQL: telling them from errors of one piece of work, and waiting for their end."""
+"""Outages of PostgreSQL: tell them from errors of a statement or its data, and retry until they end."""
 
 from __future__ import annotations
 

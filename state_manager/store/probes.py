@@ -1,4 +1,4 @@
-"""Probes: messages that show, by coming out of a queue, which satellites of that queue have lost theirs."""
+"""Probes: messages that are sent through a queue to find the satellites whose messages it has lost."""
 
 from __future__ import annotations
 

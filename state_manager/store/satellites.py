@@ -1,4 +1,4 @@
-"""Satellites and the shape of their graph, as they are read."""
+"""Satellites: read one, list those that are ready, count them by state; and the node of one in its graph."""
 
 from __future__ import annotations
 

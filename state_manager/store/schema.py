@@ -1,4 +1,4 @@
-"""The migration that this code needs, and whether a database has it; without loading Alembic."""
+"""The schema's revision: checks whether a database has the newest migration, without loading Alembic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executions that nothing would move on: looked for, and put right. A healthy system has none."""
+"""Stuck executions, whose rows no transition would change: find and repair them. A healthy system has none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables. What the database can hold true by itself, it does."""
+"""The tables, with the invariants that the database can enforce as constraints."""
 
 from __future__ import annotations
 

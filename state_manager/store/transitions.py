@@ -1,4 +1,4 @@
-"""The transitions of satellites: one function, one guarded move, one round trip (`sql/` has their texts)."""
+"""Claim, settle and release satellites: each is one guarded transition in one round trip (SQL in `sql/`)."""
 
 from __future__ import annotations
 

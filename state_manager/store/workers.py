@@ -1,4 +1,4 @@
-"""The workers that are alive, as the API shows them."""
+"""The live workers, as the API lists them."""
 
 from __future__ import annotations
 

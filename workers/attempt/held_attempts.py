@@ -23,7 +23,7 @@ class HeldAttempt:
     run: Interruptible | None = None
     """The run of its own code, once that has begun."""
     taken_away: bool = False
-    """Whether it is known to be no longer this process's: cancelled, or expired."""
+    """True once this process knows that it no longer holds it: it was cancelled, or its lease expired."""
     deadline: float | None = None
     """When its timeout is over, on the monotonic clock; None while its own code does not run."""
     kill_at: float | None = None

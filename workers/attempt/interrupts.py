@@ -1,4 +1,4 @@
-"""Interruption of a satellite that has to end, and only while it is in its own code.
+"""Interruption of a satellite that has to end, raised only while its own code runs.
 
 In the main thread (prefork, solo) a signal interrupts it, which also ends a blocking system call; in a threads pool
 an asynchronous exception, at the thread's next bytecode. An `async` satellite's task is cancelled instead. During a
@@ -44,7 +44,7 @@ class Interruptible:
     def __init__(self) -> None:
         self.reason: Reason | None = None
         self.delivered = False
-        """Whether the satellite has learnt that it has to end."""
+        """True once the satellite has learnt that it has to end."""
         self._thread = threading.current_thread()
         self._in_main_thread = self._thread is threading.main_thread()
         self._exposed = False

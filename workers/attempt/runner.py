@@ -39,7 +39,7 @@ TRACEBACK_CHARACTERS = 100_000
 PROGRESS_CHARACTERS = 1_000
 
 HEADROOM_LEVELS = 150
-"""Levels kept free for what an output is put into later: Python reads JSON of about a thousand levels."""
+"""Levels of nesting reserved for the JSON that an output becomes a part of: Python parses about a thousand."""
 
 
 class TimedOut(TimeoutError):

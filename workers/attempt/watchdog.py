@@ -48,7 +48,7 @@ class Watchdog:
 
     def __init__(self, held: HeldAttempts, give_up: Callable[[HeldAttempt], None], *, ends_process: bool) -> None:
         self.stopping = False
-        """Whether this process was asked to stop: nothing new is started."""
+        """True once this process was asked to stop: nothing new is started."""
         self._held = held
         self._give_up = give_up
         self._ends_process = ends_process

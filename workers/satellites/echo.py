@@ -1,4 +1,4 @@
-"""`satellite/exospherehost/echo`: returns what it was given."""
+"""`satellite/exospherehost/echo`: returns its configuration and its input."""
 
 from __future__ import annotations
 

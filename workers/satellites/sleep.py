@@ -1,4 +1,4 @@
-"""`satellite/exospherehost/sleep`: takes its time."""
+"""`satellite/exospherehost/sleep`: sleeps for the configured number of seconds."""
 
 from __future__ import annotations
 
