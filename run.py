@@ -1,7 +1,7 @@
 """The whole State Manager on this machine, from one command.
 
 python run.py                 serve until SIGTERM or Ctrl-C
-python run.py CLUSTER.yaml    run one cluster, and print what came of it
+python run.py CLUSTER.yaml    run one cluster, and print its final execution
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What authors of satellites and clients of the State Manager import. Pulls in no part of the server."""
+"""The public API for authors of satellites and clients of the State Manager. Imports no part of the server."""
 
 from exospherehost.context import Context
 from exospherehost.errors import (

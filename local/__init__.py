@@ -1,1 +1,1 @@
-"""The whole system on one machine: spawns command lines, imports neither Flask nor Celery."""
+"""The whole system on one machine, as child processes; imports neither Flask nor Celery."""

@@ -1,4 +1,4 @@
-"""The file of a cluster, checked before anything is started."""
+"""The cluster file of `run.py CLUSTER`: its syntax is checked before anything is started, the rest by the API."""
 
 from __future__ import annotations
 

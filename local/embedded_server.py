@@ -1,4 +1,4 @@
-"""An embedded server: one whose program comes with a Python package, and whose data lies in the home."""
+"""An embedded server: its program comes with a Python package, and its data is stored in the home directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reasons why the system does not come up, or is stopped."""
+"""The exceptions for a system that cannot start, or is asked to stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The home of a system: locked against a second system, and cleared of what a killed one left running."""
+"""The home directory of a system: locked against a second system; processes that a killed one left are stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SERVER_STOP_S, SERVER_KILL_S = 20, 5
 
 @contextmanager
 def exclusive_home(settings: Settings) -> Iterator[None]:
-    """Hold the home's lock, with no process of an earlier system left and the API's port free.
+    """Lock the home, stop the processes of an earlier system, and require that the API's port is free.
 
     Raises `CannotStart`.
     """

@@ -1,4 +1,4 @@
-"""Processes of a home: started so that they end with us, and found again by the mark in their environment."""
+"""The processes of a home: they end with the supervisor, and are found by a variable in their environment."""
 
 from __future__ import annotations
 

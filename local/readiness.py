@@ -1,4 +1,4 @@
-"""Waiting until the system is ready."""
+"""Readiness of the system: wait until it accepts submissions, while dead parts are restarted."""
 
 from __future__ import annotations
 

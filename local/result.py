@@ -1,4 +1,4 @@
-"""The final execution as JSON: whole where it is short enough to read, else without what is large."""
+"""The final execution as JSON: complete where it is short, else without the large fields."""
 
 from __future__ import annotations
 

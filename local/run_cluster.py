@@ -1,4 +1,4 @@
-"""`python run.py CLUSTER`: the whole system for as long as one cluster runs."""
+"""`python run.py CLUSTER`: run the whole system until one cluster has ended."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def supervise(run: ClusterRun, supervisor: Supervisor, stop_signal: StopSi
 
 
 def what_is_left(settings: Settings, execution_id: str | None) -> str:
-    """Write what an interrupted run leaves behind."""
+    """Return a message about the execution that an interrupted run leaves behind."""
     if execution_id is None:
         return "stopped before the cluster was submitted"
     is_default = settings.home == Path.cwd() / ".exosphere"

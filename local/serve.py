@@ -1,4 +1,4 @@
-"""`python run.py`: the whole system until a signal comes."""
+"""`python run.py`: run the whole system until a stop signal."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def serve(settings: Settings) -> int:
 
 
 def ready_line(settings: Settings) -> str:
-    """Write the line that says that the system is ready, which programs wait for."""
+    """Return the line that announces that the system is ready, which programs wait for."""
     return f"ready on http://{host_and_port(settings.host, settings.port)}"

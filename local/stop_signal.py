@@ -18,7 +18,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.count = 0
-        """How many such signals have come."""
+        """The number of stop signals received."""
         self._reader, self._writer = socket.socketpair()
         self._reader.settimeout(0)
         self._writer.settimeout(0)
@@ -32,7 +32,7 @@ class StopSignal:
 
     @property
     def received(self) -> bool:
-        """Whether to stop."""
+        """True once a stop signal was received."""
         return self.count > 0
 
     def wait(self, seconds: float) -> bool:

@@ -39,7 +39,7 @@ class RunningPart:
 
     @property
     def misconfigured(self) -> bool:
-        """Whether its last process ended because of its configuration."""
+        """True if its last process ended because of its configuration."""
         return self.restart_at is not None and self.process.returncode == CONFIGURATION_FAULT
 
 

@@ -1,4 +1,4 @@
-"""The whole system: embedded servers, migration and our own processes, started in the order of their needs."""
+"""The whole system: embedded servers, migration and our own processes, started in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def start_servers(settings: Settings, supervisor: Supervisor, stop_signal: StopS
 
 
 def prepare(settings: Settings, supervisor: Supervisor, stop_signal: StopSignal, *, check_redis: bool) -> None:
-    """Migrate the database, and tell of unfinished executions in it, which go on now."""
+    """Migrate the database, and report its unfinished executions, which resume now."""
     process = subprocess.Popen(
         [sys.executable, "-m", "local.prepare", *(["--check-redis"] if check_redis else [])],
         env={**environment(settings), HOME_VARIABLE: str(settings.home)},
@@ -99,7 +99,7 @@ def prepare(settings: Settings, supervisor: Supervisor, stop_signal: StopSignal,
 
 
 def unfinished_executions(count: int, ids: list[str]) -> str:
-    """Write that executions of an earlier run go on."""
+    """Return a message that executions of an earlier run resume."""
     listed = ", ".join(ids) + (", …" if count > len(ids) else "")
     noun, verb = ("execution", "goes") if count == 1 else ("executions", "go")
     return f"{count} unfinished {noun} of an earlier run {verb} on now: {listed} (exosphere cancel ID ends one)"

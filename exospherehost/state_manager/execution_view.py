@@ -35,7 +35,7 @@ class ExecutionView:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the execution has ended."""
+        """True if the execution has ended."""
         return self.status in FINISHED
 
     def apply_snapshot(self, execution: Execution) -> Update:

@@ -51,7 +51,7 @@ class Update:
 
     @property
     def is_final(self) -> bool:
-        """Whether this is the end of the execution."""
+        """True if this is the last update of the execution."""
         return self.status in FINISHED and self.satellite is None
 
     @property

@@ -44,8 +44,8 @@ a large snapshot takes long over a slow link. The server pings too, but the libr
 
 SNAPSHOT_TIMEOUT_S = 20.0
 STABLE_AFTER_S = 1.0
-"""Whether a connection succeeded, and so ends the backoff: one without `since` must bring its snapshot within
-SNAPSHOT_TIMEOUT_S or stay open so long; one that resumes must stay open for STABLE_AFTER_S, since there may be no news.
+"""The conditions under which a connection succeeded, and ends the backoff: without `since` it must send its snapshot
+within SNAPSHOT_TIMEOUT_S, or stay open so long; with it, stay open for STABLE_AFTER_S, since there may be no news.
 A server that accepts connections and drops them at once is retried with backoff like one that is away."""
 
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
