@@ -1,4 +1,4 @@
-"""This project beside its peers, in one run: `uv run python -m benchmarks`.
+"""Compare this project with its peers, in one run: `uv run python -m benchmarks`.
 
 Each peer is installed in an environment of its own, and started with two worker processes on this machine.
 The results go to `benchmarks/results`, or where `--out` says: `peers.json`, `peers.md`, and a plot.
@@ -28,7 +28,7 @@ QUICK = ("chain-40", "fan-100", "fib10-40")
 
 
 def main() -> None:
-    """Run, print the tables, and keep what was measured."""
+    """Run the benchmarks, print the tables, and save the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="rounds; in each, every peer runs every workload once")
     parser.add_argument("--only", type=names(PEERS), default=list(PEERS), metavar="PEER,…", help=", ".join(PEERS))

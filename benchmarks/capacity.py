@@ -1,4 +1,4 @@
-"""What runs out first as workers are added: `uv run python -m benchmarks.capacity`.
+"""Capacity model: which resource saturates first as workers are added. `uv run python -m benchmarks.capacity`.
 
 A model of one PostgreSQL, one Redis and many workers, by what a satellite costs each of them in processor time, as
 `docs/scaling.md` measured it on two cores. First it is held against throughputs that were measured on that machine,
@@ -27,7 +27,7 @@ class Load:
         return cores / ((self.api_ms + self.worker_ms + self.postgres_ms + self.redis_ms) * MS)
 
     def limits(self, postgres_cores: int, workers: int, work_ms: float) -> dict[str, float]:
-        """Return the satellites a second at which each part would be full; the least of them holds."""
+        """Return the satellites a second at which each part saturates; the least is the capacity."""
         return {
             f"PostgreSQL, {postgres_cores} cores": postgres_cores / (self.postgres_ms * MS),
             "Redis, one thread": 1 / (self.redis_ms * MS),
@@ -48,7 +48,7 @@ SATELLITE_MS = 1_000
 
 
 def main() -> None:
-    """Print the model beside what was measured, and what it says of larger fleets."""
+    """Print the model's results beside the measured ones, and its predictions for more machines."""
     print("| load | model, two cores, satellites/s | measured |\n|---|---|---|")
     for load in (DIAMONDS, FRONT):
         low, high = MEASURED[load.name]

@@ -1,4 +1,4 @@
-"""Who takes part, how each is set up, and what each keeps when the power goes."""
+"""The catalogue of the benchmarked systems: how each is set up, and what each keeps in a power failure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Running(Protocol):
-    """A system that is up."""
+    """A running system."""
 
     version: str
     pids: list[int]
@@ -28,7 +28,7 @@ class Running(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """How to install and start one."""
+    """One benchmarked system, with its installation and its start."""
 
     name: str
     title: str
@@ -40,12 +40,12 @@ class Peer:
     node_packages: Sequence[str] = ()
     services: Sequence[str] = ()
     works_in_client: bool = False
-    """Whether the client's process does the work, and so counts when memory is added up."""
+    """True if the client's process does the work, so that its memory is counted too."""
     only: Sequence[str] = ()
-    """The workloads that it is for; all, if empty."""
+    """Names of the workloads that it runs; all, if empty."""
 
     def takes(self, workload: Workload) -> bool:
-        """Tell whether the workload is for it."""
+        """Tell whether it runs this workload."""
         return workload.only in {None, self.name} and (not self.only or workload.name in self.only)
 
     def install(self) -> str:

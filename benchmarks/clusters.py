@@ -1,4 +1,4 @@
-"""The workloads as our cluster documents."""
+"""The workloads as cluster documents of this project."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def satellites_of(workload: Workload) -> list[dict[str, Any]]:
 
 
 def kind_of(workload: Workload) -> dict[str, Any]:
-    """Return what every satellite of it has."""
+    """Return the fields that every satellite of a workload has."""
     if workload.sleep_s is not None:
         return {"uses": "satellite/exospherehost/sleep", "config": {"seconds": workload.sleep_s}}
     if workload.fibonacci is not None:

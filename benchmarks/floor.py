@@ -1,4 +1,4 @@
-"""What a chain costs at least: `uv run python -m benchmarks.floor`.
+"""Lower bound of the time of a chain's link: `uv run python -m benchmarks.floor`.
 
 The statements alone, in a loop on one connection, without Celery, an API, or a satellite to run: the outcome of one
 link is settled and the next one claimed, in one round trip with its commit. Beside it a round trip that writes nothing,
@@ -57,7 +57,7 @@ def each(do: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    """Print the three."""
+    """Print the three measurements."""
     with service("postgres") as (uri, _):
         migrate(uri)
         engine = connect(uri, pool_size=1)

@@ -1,7 +1,7 @@
-"""How the costs grow: `uv run python -m benchmarks.growth`.
+"""Growth of the costs with load and data: `uv run python -m benchmarks.growth`.
 
-With the clusters (10 to 10,000 satellites), with the history (0 to 1,000,000 finished satellites in the tables),
-and how the throughput grows with the worker's children. The results go to `benchmarks/results`, or where `--out`
+The time of a satellite by the size of its cluster (10 to 10,000) and of the history (0 to 1,000,000 finished ones),
+and the throughput by the number of the worker's children. The results go to `benchmarks/results`, or where `--out`
 says: `growth.json`, `growth.md`, and a plot.
 """
 
@@ -84,7 +84,7 @@ def by_children(runs: int, *, quick: bool) -> Points:
 
 
 def note(points: Points, line: str, at: int, value: float) -> None:
-    """Keep and tell a value."""
+    """Record a value, and print it."""
     points.setdefault(line, {}).setdefault(str(at), []).append(value)
     print(f"  {line}, {at:,}: {value:.2f}", file=sys.stderr, flush=True)
 
@@ -97,7 +97,7 @@ PARTS = {
 
 
 def main() -> None:
-    """Measure, print the tables, and keep what was measured."""
+    """Measure, print the tables, and save the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS))
@@ -120,7 +120,7 @@ def main() -> None:
 
 
 def as_table(title: str, points: Points) -> str:
-    """Write a line for each of the plot's lines."""
+    """Return a Markdown table with a row for each line of the plot."""
     places: Sequence[str] = list(next(iter(points.values())))
     body = [[line, *(table.spread(values[at], 2) for at in places)] for line, values in points.items()]
     return table.rows([title, *(f"{int(at):,}" for at in places)], body)

@@ -1,4 +1,4 @@
-"""A long history, quickly: copies of one execution that really ran, with ids as old ones have them."""
+"""A long history for benchmarks, made of copies of one execution that really ran, with the ids of old executions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STEP_MS = 1000
 
 
 def fill(home: Path, finished: int) -> None:
-    """Put so many finished satellites into the tables of a system's home."""
+    """Insert this many finished satellites into the tables of a system's home."""
     with start(home=home) as ours:
         copies = finished // TEMPLATE_SIZE
         if copies:
@@ -58,7 +58,7 @@ def fill(home: Path, finished: int) -> None:
 
 
 def finished_execution(ours: Ours) -> uuid.UUID:
-    """Run the one to copy."""
+    """Run the execution that is copied, and return its id."""
     parts = fan_of(TEMPLATE_SIZE - 2)
     execution_id = ours.server.submit(parts)
     ours.server.wait(execution_id, len(parts))

@@ -1,4 +1,4 @@
-"""Has a plot drawn from results, in an environment that has matplotlib."""
+"""Draw a plot of results, in an environment that has matplotlib."""
 
 from __future__ import annotations
 

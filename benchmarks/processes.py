@@ -1,4 +1,4 @@
-"""What the processes of a system use."""
+"""Memory and processor time of a system's processes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def cpu_s(pids: Sequence[int]) -> float:
 
 
 def idle(pids: Sequence[int], settle_s: float, watch_s: float) -> dict[str, float]:
-    """Watch a system that has nothing to do."""
+    """Measure a system that has nothing to do."""
     time.sleep(settle_s)
     before, started = cpu_s(pids), time.perf_counter()
     time.sleep(watch_s)

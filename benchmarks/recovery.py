@@ -1,4 +1,4 @@
-"""How long a kill costs: `uv run python -m benchmarks.recovery`.
+"""Recovery time after a kill of each part: `uv run python -m benchmarks.recovery`.
 
 A chain of 40 × 50 ms runs on the system of `run.py`; after its fifth satellite some part is killed with -9, and the
 supervisor starts it again. Printed is the longest gap between two starts of satellites, which holds the recovery
@@ -63,7 +63,7 @@ VICTIMS: dict[str, Callable[[psutil.Process], bool]] = {
 
 
 def look(server: Server, execution_id: str) -> dict[str, Any]:
-    """Read the execution, however long the API is away."""
+    """Read the execution; retry while the API is unavailable."""
     while True:
         try:
             return server.call(f"/executions/{execution_id}")

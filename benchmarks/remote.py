@@ -1,4 +1,4 @@
-"""A peer as a process of its own, in its own environment, spoken to in lines of JSON."""
+"""A peer as a process in its own environment, which exchanges lines of JSON with the harness."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ STOP_WITHIN_S = 20
 
 
 class PeerFailed(Exception):
-    """A peer did not do what it was asked; the text says what it said."""
+    """A peer failed; the text is its last output."""
 
 
 class Remote:
-    """A peer that is up."""
+    """A running peer."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.pids = [process.pid]

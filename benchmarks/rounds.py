@@ -1,6 +1,6 @@
-"""The runs: in each round every peer starts from nothing, warms up, and runs every workload once.
+"""The rounds of a benchmark: in each, every peer starts from nothing, warms up, and runs every workload once.
 
-So a change of the machine's speed meets all, none disturbs another, and the order is turned round each time.
+So a change of the machine's speed affects all, none disturbs another, and the order is reversed each time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SETTLE_S, WATCH_S = 3.0, 10.0
 
 @dataclass(slots=True)
 class Record:
-    """What came of one peer; `missing` is why there is nothing of it, `failures` why there is nothing of a workload."""
+    """The results of one peer; `missing` says why it has none, `failures` why a workload has none."""
 
     version: str = ""
     missing: str = ""

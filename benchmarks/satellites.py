@@ -1,4 +1,4 @@
-"""The satellites of the benchmark."""
+"""The satellites of the benchmarks: `nothing`, `fibonacci` and `gate`."""
 
 from __future__ import annotations
 

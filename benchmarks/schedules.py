@@ -1,4 +1,4 @@
-"""Recorded workflows beside the schedule of a perfect engine: `uv run python -m benchmarks.schedules`.
+"""Recorded workflows compared with an ideal schedule: `uv run python -m benchmarks.schedules`.
 
 The run times are scaled so that two workers need ten seconds for each workflow. The ideal is a greedy list schedule:
 whoever is free takes what has been ready longest, and nothing costs any time but the work itself.

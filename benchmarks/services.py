@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey for the peers: the programs and settings that ours runs on."""
+"""PostgreSQL and Valkey for the peers: the same programs and settings as this project's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a start takes: `uv run python -m benchmarks.starting [TIMES]`.
+"""Start-up time: `uv run python -m benchmarks.starting [TIMES]`.
 
 From `uv run python run.py` to its line `ready on …`: on a new home, on the same home again, and again after
 everything was killed with -9, when PostgreSQL has to recover.

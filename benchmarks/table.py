@@ -17,7 +17,7 @@ LONGEST_REASON = 120
 
 
 def tables(peers: Sequence[Peer], workloads: Sequence[Workload], records: dict[str, Record]) -> Iterator[str]:
-    """Write who took part, what each took, and how many times as long as ours that is."""
+    """Return tables of the peers, of their times, and of the ratios to this project's times."""
     yield rows(
         ["peer", "version", "set-up", "durable?", "start, s", "idle, % of a core", "idle, MiB (PSS)"],
         [[peer.title, *about(peer, records[peer.name])] for peer in peers],
@@ -37,12 +37,12 @@ def tables(peers: Sequence[Peer], workloads: Sequence[Workload], records: dict[s
 
 
 def rows(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """Write a table."""
+    """Return a Markdown table."""
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body))
 
 
 def about(peer: Peer, record: Record) -> list[str]:
-    """Return what is known of a peer but its speed."""
+    """Return the row about a peer, without its times."""
     if record.missing:
         return ["–", peer.set_up, peer.durability, f"not measured: {record.missing[:LONGEST_REASON]}", "–", "–"]
     return [
@@ -56,7 +56,7 @@ def about(peer: Peer, record: Record) -> list[str]:
 
 
 def cell(record: Record, workload: Workload) -> str:
-    """Return what a workload took."""
+    """Return the time or the rate of a workload."""
     values = record.seconds.get(workload.name)
     if not values:
         return "failed" if workload.name in record.failures or record.missing else "–"

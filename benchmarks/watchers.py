@@ -1,4 +1,4 @@
-"""How many may watch: `uv run python -m benchmarks.watchers [CLIENTS …]`.
+"""Latency and memory by the number of watchers: `uv run python -m benchmarks.watchers [CLIENTS …]`.
 
 So many WebSocket clients watch one execution of 500 satellites of 20 ms, in 20 chains, on the system of `run.py`. Each
 must get every event in order. Latency is from an event's `at`, a moment before its commit, to the client's socket;
@@ -38,7 +38,7 @@ WITHIN_S = 120.0
 
 @dataclass
 class Ledger:
-    """What all clients got. Frames are shared, so each is parsed once however many clients it comes to."""
+    """The events that all clients received. Clients share frames, so each frame is parsed once."""
 
     parsed: dict[bytes, tuple[int, int, list[float]]] = field(default_factory=dict)
     latencies_s: list[float] = field(default_factory=list)

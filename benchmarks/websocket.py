@@ -1,4 +1,4 @@
-"""A WebSocket client that costs next to nothing, so that what is measured is the server."""
+"""A WebSocket client with little overhead, so that benchmarks measure the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The workloads, the same for everybody: shapes of tasks that do nothing, or work out a Fibonacci number."""
+"""The workloads, the same for every system: graphs of tasks that do nothing, or compute a Fibonacci number."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WARM_UP_SIZE = {"chain": 20, "fan": 20, "diamonds": 10, "front": 4}
 
 
 class Shape(StrEnum):
-    """What hangs together how; `size` counts the tasks of a chain or a front, the parts of a fan, the diamonds."""
+    """The shape of a workload's graph; `size` counts a chain's or front's tasks, a fan's parts, or the diamonds."""
 
     CHAIN = "chain"
     FAN = "fan"  # one, then `size` side by side, then one that waits for them all
@@ -28,19 +28,19 @@ class Workload:
     size: int
     fibonacci: int | None = None
     sleep_s: float | None = None
-    """Waits so long instead, as for another's answer."""
+    """Seconds that each task sleeps instead, as if it waited for a service."""
     is_rate: bool = False
-    """Told in tasks a second, not in seconds."""
+    """True if the result is given in tasks a second, not in seconds."""
     only: str | None = None
-    """The one peer that it is for."""
+    """The only peer that runs it; None for all."""
 
     @property
     def tasks(self) -> int:
-        """How many tasks it has in all."""
+        """The number of tasks in all."""
         return {Shape.FAN: self.size + 2, Shape.DIAMONDS: 4 * self.size}.get(self.shape, self.size)
 
     def warm_up(self) -> Workload:
-        """Give a small one of the same kind."""
+        """Return a small workload of the same kind."""
         return replace(self, size=min(self.size, WARM_UP_SIZE[self.shape]))
 
     def as_json(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ WORKLOADS = {
 
 
 def fibonacci(n: int) -> int:
-    """Work out a Fibonacci number in the slowest of ways, as benchmarks do."""
+    """Compute a Fibonacci number by naive recursion, as benchmarks do."""
     return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
 
 

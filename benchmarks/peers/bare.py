@@ -1,4 +1,4 @@
-"""No orchestrator at all: two processes that take tasks from a list, the floor for what is the processor's work."""
+"""No orchestrator: a process pool of two, whose time is the lower bound for workloads that only use the processor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def start(_: protocol.Configuration) -> Iterator[protocol.Run]:
-    """Serve with two processes, which the warm-up starts."""
+    """Serve with a pool of two processes, which the warm-up starts."""
     with ProcessPoolExecutor(2) as pool:
 
         def run(workload: Workload) -> float:

@@ -1,4 +1,4 @@
-"""How the harness speaks to a peer: a workload a line comes in, the seconds go out. Standard library alone."""
+"""The protocol of harness and peer: a workload per line on stdin, its seconds on stdout. Standard library alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Configuration = dict[str, str]
 
 
 def serve(version: str, start: Callable[[Configuration], AbstractContextManager[Run]]) -> None:
-    """Start the peer, say so, and run what is asked for until the harness hangs up."""
+    """Start the peer, announce it, and run the requested workloads until the harness closes stdin."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print is no answer
 
@@ -60,14 +60,14 @@ def programs(*commands: list[str], **environment: str) -> Iterator[None]:
 
 
 def version_of(program: str, pattern: str) -> str:
-    """Return what a program says of its version."""
+    """Return the version that a program prints."""
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(pattern, said)
     return found[1] if found else said
 
 
 def until(condition: Callable[[], Any], within_s: float = 60) -> None:
-    """Wait for it; whatever it raises means not yet."""
+    """Wait for a condition; an exception counts as not yet true."""
     deadline = time.monotonic() + within_s
     while True:
         try:

@@ -40,7 +40,7 @@ DYNAMIC = {
     "matching.numTaskqueueReadPartitions": 1,
     "matching.numTaskqueueWritePartitions": 1,
 }
-"""What serves this machine better than the defaults: tried one by one; more pollers or timers made it slower."""
+"""Settings that are faster on this machine than the defaults, tried one by one; more pollers or timers were slower."""
 
 
 @activity.defn

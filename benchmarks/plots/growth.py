@@ -1,4 +1,4 @@
-"""Draws `growth.json`: a panel a part, a line a workload."""
+"""Plot of `growth.json`: a panel for each part, with a line for each series."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draws `peers.json`: a panel a workload, a dot a peer."""
+"""Plot of `peers.json`: a panel for each workload, with a dot for each peer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def dots(axes: Any, results: dict[str, Any], workload: str) -> None:
 
 
 def main(folder: Path) -> None:
-    """Draw what was measured of more than nobody."""
+    """Draw the workloads that more than one peer has run."""
     results = json.loads((folder / "peers.json").read_text())
     measured = [
         name for name in results["workloads"] if sum(name in peer["seconds"] for peer in results["peers"].values()) > 1

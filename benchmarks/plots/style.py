@@ -1,4 +1,4 @@
-"""How the plots look."""
+"""The style of the plots."""
 # mypy: disable-error-code="import-not-found"
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ plt.rcParams.update({
 
 
 def panels(count: int, columns: int, height: float) -> tuple[Any, list[Any]]:
-    """Return a figure and so many axes."""
+    """Return a figure with this many axes."""
     rows = -(-count // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(4.2 * columns, height * rows), squeeze=False)
     every = list(axes.flat)
