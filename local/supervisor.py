@@ -35,7 +35,7 @@ class RunningPart:
     deaths: int = 0
     """Deaths in a row."""
     restart_at: float | None = None
-    """When its next process is due, while it has none."""
+    """The time at which its next process is due, while it has none."""
 
     @property
     def misconfigured(self) -> bool:

@@ -1,4 +1,4 @@
-"""Processes that a test starts: their output is kept, and they end with the test whatever happens."""
+"""Processes that a test starts: their output is kept, and they always end with the test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Satellites that misbehave, and some that behave: the argument picks how."""
+"""Satellites for tests, most of them misbehaving as their configuration says."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FINISHED = {"completed", "failed", "cancelled"}
 START_S = 90.0
-"""How long a process may take to start: a minute was seen where nine others ran on each core."""
+"""Longest time that a process may take to start: a minute was seen where nine others ran on each core."""
 _UNFINISHED = select(executions.c.id).where(executions.c.status.in_(["pending", "running"]))
 
 

@@ -1,4 +1,4 @@
-"""What holds of the code as a whole: who may import whom, who reads the environment, who takes which messages."""
+"""Rules for the code as a whole: the only reader of the environment, the consumers of messages, the imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The papers say what is so: their tables, diagrams, examples, links and commands are held against the code."""
+"""The documentation agrees with the code: its tables, diagrams, examples, links and commands are checked."""
 
 from __future__ import annotations
 

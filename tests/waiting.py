@@ -1,4 +1,4 @@
-"""Waiting for conditions, never for time."""
+"""Waits for conditions, so that no test sleeps for a fixed time."""
 
 from __future__ import annotations
 

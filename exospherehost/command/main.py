@@ -185,7 +185,7 @@ async def _follow(
 
 @contextmanager
 def _hint_if_still_running(execution_id: str) -> Iterator[None]:
-    """When the command ends before the execution, print the execution's id and how to go on with it."""
+    """Print the execution's id and how to continue with it, if the command ends before the execution."""
     try:
         yield
     except NotFound:

@@ -1,4 +1,4 @@
-"""An application of its own a test, over the real PostgreSQL and Valkey of the root conftest."""
+"""Fixtures of the API's tests: an application for each test, on a real PostgreSQL and Valkey."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ PICKY_SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "req
 
 
 def cluster(*satellites: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """Make a document: of one satellite, unless told."""
+    """Return a cluster document, by default of one satellite."""
     given = [{"name": "one", "uses": ECHO}] if not satellites else list(satellites)
     return {"identifier": "project/name", "satellites": given, **fields}
 
 
 def satellite(name: str, *dependencies: str, **fields: Any) -> dict[str, Any]:
-    """Make a satellite of a document."""
+    """Return a satellite of a cluster document."""
     return {"name": name, "uses": ECHO, "dependencies": list(dependencies), **fields}
 
 

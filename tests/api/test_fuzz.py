@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is one of those documented, and never a 500."""
+"""Random requests get only documented responses, and never a 500."""
 
 from __future__ import annotations
 

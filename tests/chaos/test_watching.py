@@ -1,4 +1,4 @@
-"""Whatever fails between them, a watcher's last view equals the database, with nothing missed and nothing twice."""
+"""A watcher's last view equals the database, with no event missed or repeated, after any failure in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The address of the shared system, where clients find it."""
+"""Fixtures of the client's tests: the address of the shared system, as the default of clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens when a display cannot be drawn."""
+"""An exception of a display ends the watch, and is raised to the caller."""
 
 from __future__ import annotations
 

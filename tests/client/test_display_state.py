@@ -1,4 +1,4 @@
-"""What a live display knows: from updates alone, without a terminal."""
+"""The state of a live display follows from updates alone, without a terminal."""
 
 from __future__ import annotations
 

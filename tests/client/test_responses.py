@@ -1,4 +1,4 @@
-"""What the client makes of answers that no State Manager gives, but a proxy before it may."""
+"""The client's errors for responses that come from a proxy and not from a State Manager."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a failing satellite does to the others, and where its error can be read."""
+"""The effect of a failing satellite on the others, and the places where its error can be read."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ STUBBORN = "satellite/test/stubborn"
 ASYNC = "satellite/test/stubborn-async"
 MEET = "satellite/test/meet"
 UNINTERRUPTED_S = 600
-"""How long the long satellites take if nothing ends them: longer than any test waits."""
+"""Seconds that the long satellites take if nothing ends them: longer than any test waits."""
 
 
 def stubborn(how: str = "sleeps", uses: str = STUBBORN, **fields: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a satellite is given, what is kept of it, and the pools that can run it."""
+"""The context of a satellite, what is recorded of its run, and the pools that can run it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WebSocket frames of a server, taken apart."""
+"""A parser of a server's WebSocket frames."""
 
 from __future__ import annotations
 

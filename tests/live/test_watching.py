@@ -1,4 +1,4 @@
-"""Whoever watches sees every event in order, and ends with what the database has."""
+"""A watcher receives every event in order, and ends with the state that the database has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a WebSocket client sees, frame by frame."""
+"""A WebSocket client for tests, which reads one frame at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Listening(Protocol):
 
 
 class Watch:
-    """One client: what it was shown, what it was told since, and how it was closed."""
+    """One client: its snapshot, the messages since, and the close code."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection

@@ -1,4 +1,4 @@
-"""Break the code in known ways, and hold that a test fails each time: `python -m tests.mutants [NAME …]`.
+"""Mutation testing: break the code in known ways, and check that a test fails: `python -m tests.mutants [NAME …]`.
 
 A mutant is a patch in this folder. Its first line names the tests of which one must fail when it is applied:
 `# test: tests/store/test_leases.py::test_…`. Each is applied to a worktree of HEAD, so commit a test before its mutant.
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 LEAST_KILLED = 0.95
 PROCESSES = 2
 GIVE_UP_S = 300
-"""How long the process of one mutant's tests may take: it does not end by itself where a thread keeps on."""
+"""Longest time that one mutant's tests may take, in seconds: a thread that does not end keeps their process alive."""
 BYTECODE = ROOT / ".pytest_cache" / "pyc"
 
 
@@ -57,7 +57,7 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run of tests came to, by test: those that passed, and those that failed in their own body."""
+    """The results of a run of tests: the tests that passed, and those that failed in their own body."""
 
     passed: frozenset[str]
     failed: frozenset[str]

@@ -1,4 +1,4 @@
-"""Claiming and settling as a worker would, by names."""
+"""Claim and settle satellites by name, as a worker would."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def complete(engine: Engine, submitted: Submitted, *names: str, max_concurrent: 
 
 
 def failed_for_now(attempt: Claimed, retry_after_s: float) -> Outcome:
-    """Another attempt follows, if one is left."""
+    """Return a failure that is retried, if an attempt is left."""
     return replace(failed(attempt), retry_after_s=retry_after_s)
 
 

@@ -1,4 +1,4 @@
-"""Errors of PostgreSQL, raised by the database itself for the rows of one execution."""
+"""Triggers by which PostgreSQL refuses updates of one execution's rows, with an SQLSTATE of the test's choice."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ REFUSED = [
     "57014",  # query_canceled: a statement_timeout
     "XX000",  # internal_error
 ]
-"""States of errors that are no outage: one of each class that a call may meet."""
+"""SQLSTATEs of errors that are not an outage: one of each class that a call may raise."""
 
 SATELLITES = "satellites.execution_id"
 EXECUTIONS = "executions.id"
 
 
 def refuse_updates(engine: Engine, column: str, execution_id: UUID, sqlstate: str, *, when: str = "true") -> None:
-    """Let every update of this execution's rows, where the condition holds, fail with an error of this state."""
+    """Make every update of this execution's rows for which the condition holds fail with this SQLSTATE."""
     table, _, key = column.partition(".")
     with engine.connect() as connection:
         connection.execute(
@@ -46,6 +46,6 @@ def refuse_updates(engine: Engine, column: str, execution_id: UUID, sqlstate: st
 
 
 def allow_updates(engine: Engine, column: str) -> None:
-    """Let them pass again."""
+    """Drop the trigger of `refuse_updates`."""
     with engine.connect() as connection:
         connection.execute(text(f"DROP TRIGGER refuse ON {column.partition('.')[0]}"))

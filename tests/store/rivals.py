@@ -1,4 +1,4 @@
-"""Two calls at once, made certain: the first stays in an open transaction until the second is seen to wait for it."""
+"""A forced race of two calls: the first keeps its transaction open until the second waits for its lock."""
 
 from __future__ import annotations
 

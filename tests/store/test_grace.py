@@ -1,4 +1,4 @@
-"""Nobody counts as lost right after what silenced the workers and the reconciler alike."""
+"""No worker counts as lost right after a pause that stopped the workers and the reconciler alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a probe is sent through a queue: at the first sign of a lost message, seldom to an idle one, and once."""
+"""The times at which probes are sent: soon after a message may be lost, seldom to an idle queue, and once each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What watchers are told over Redis: that there are events, and of progress the latest, not each."""
+"""Notifications over Redis: new events are announced, and of a satellite's progress only the latest is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is printed becomes one log line for each line, whatever it was written in."""
+"""Printed text becomes one log line for each line, in however many writes it came."""
 
 from __future__ import annotations
 

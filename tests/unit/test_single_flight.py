@@ -1,4 +1,4 @@
-"""What many ask for at once is made once."""
+"""A value that many callers ask for at once is computed once."""
 
 from __future__ import annotations
 

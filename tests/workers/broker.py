@@ -1,4 +1,4 @@
-"""Celery with its broker in memory: the test takes the messages out, and delivers them in an order of its own."""
+"""An in-memory Celery broker: the test takes the messages, and delivers them in an order of its own."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Message:
 
 
 class Broker:
-    """What the tasks have sent and nobody has taken yet."""
+    """The messages that tasks have sent and the test has not taken yet."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

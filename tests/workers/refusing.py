@@ -1,4 +1,4 @@
-"""A database that refuses what a satellite called `victim` does, with an SQLSTATE of the test's choice."""
+"""A trigger by which PostgreSQL refuses transitions of satellites called `victim`, with a given SQLSTATE."""
 
 from __future__ import annotations
 

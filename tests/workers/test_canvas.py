@@ -205,7 +205,7 @@ def _satellites(part: Run | Fork | UUID) -> Iterator[UUID]:
 
 
 def _assert_canvas_waits_as_the_graph_does(part: Run | Fork | UUID, nodes: Mapping[UUID, Node]) -> None:
-    """What follows waits for exactly the ends of what is before it, and so in all of its parts."""
+    """Check that each step waits for exactly the ends of the step before it, recursively in all parts."""
     if isinstance(part, Fork):
         assert len(part.parts) > 1
         before = [end for run in part.parts for end in _ends(run)]

@@ -1,4 +1,4 @@
-"""What is ready becomes messages: each its own task id and queue, and none for what its canvas does not lead to."""
+"""Messages for ready satellites: their task ids, their queues, and the satellites that a canvas does not reach."""
 
 from __future__ import annotations
 

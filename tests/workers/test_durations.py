@@ -1,4 +1,4 @@
-"""What shares a message: short satellites of one execution and one queue, as many as fit a batch."""
+"""Short satellites of one execution and one queue share a message, as many as fit a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process holds is known by satellite and token: two threads may hold one satellite after each other."""
+"""Held attempts are kept by satellite and token: two threads may hold one satellite after each other."""
 
 from __future__ import annotations
 

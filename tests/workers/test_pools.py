@@ -1,4 +1,4 @@
-"""Whatever a satellite raises is its own failure, in every pool of Celery, and its worker goes on."""
+"""Any exception of a satellite is that satellite's failure, in every pool of Celery, and its worker continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL refuses ends the work that asked for it: its worker goes on, and no other outcome is lost."""
+"""A statement that PostgreSQL refuses fails its own work alone: the worker continues, and no outcome is lost."""
 
 from __future__ import annotations
 

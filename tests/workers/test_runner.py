@@ -1,4 +1,4 @@
-"""What a satellite is given, and what becomes of what it returns or raises."""
+"""The context that a satellite receives, and the outcome for what it returns or raises."""
 
 from __future__ import annotations
 

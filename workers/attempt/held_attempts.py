@@ -25,9 +25,9 @@ class HeldAttempt:
     taken_away: bool = False
     """True once this process knows that it no longer holds it: it was cancelled, or its lease expired."""
     deadline: float | None = None
-    """When its timeout is over, on the monotonic clock; None while its own code does not run."""
+    """The end of its timeout, on the monotonic clock; None while its own code does not run."""
     kill_at: float | None = None
-    """When it must have ended after an interruption; None while it was not interrupted."""
+    """The time by which it must have ended after an interruption; None until it is interrupted."""
 
 
 class HeldAttempts:
