@@ -6,7 +6,7 @@ from state_manager.config import table
 
 
 def readme_table() -> str:
-    """Write the settings as the table that stands in the README."""
+    """Return the README's table of settings, as Markdown."""
     rows = [
         f"| `{one.env}` | `{one.path}` | {f'`{one.default}`' if one.default else ''} | {one.meaning} |"
         for _, one in table()

@@ -22,7 +22,7 @@ class Exhausted(Exception):
 
 
 class Budget:
-    """What is left of an expression's time and memory; `limit_s` of processor time from now."""
+    """The remaining time and memory of an expression; it may take `limit_s` of processor time from now."""
 
     def __init__(self, limit_s: float = LIMIT_S, work: int = WORK) -> None:
         self.limit_s = limit_s

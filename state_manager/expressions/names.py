@@ -1,4 +1,4 @@
-"""What an expression refers to, as far as its syntax tree tells: satellites, secrets, and the roots of its scope.
+"""The names that an expression refers to, by its syntax tree: satellites, secrets, and the roots of its scope.
 
 The tree is walked as it would be evaluated, with places in the scope in the role of values: what a name refers to
 depends on where it stands. In filters, in projections and behind most pipes names belong to other values than the

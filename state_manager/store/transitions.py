@@ -69,7 +69,7 @@ class Claimed:
     dependency_outputs: dict[str, Any] | None
     """None, too, where they are larger together than the caller allowed: then `input_bytes` says how large."""
     dynamic: dict[str, Any] | None = None
-    """What is to be resolved before it runs; None for most satellites."""
+    """The fields with expressions, which are resolved before it runs; None for most satellites."""
     children: int = 0
     """The number of satellites that its expansion has made: then it is to gather their outputs."""
     index: int | None = None

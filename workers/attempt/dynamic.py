@@ -25,7 +25,7 @@ class ConditionFailed(Prune):
 
 
 class Dynamic:
-    """What is to be resolved of one attempt."""
+    """The fields of one attempt that are resolved from expressions when it runs."""
 
     def __init__(self, attempt: Claimed, secrets: Mapping[str, str]) -> None:
         self._attempt = attempt

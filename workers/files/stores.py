@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _TEXT = {"type": "string", "minLength": 1}
 
 CONNECTION = ("endpoint", "region", "anonymous")
-"""What references say about access to a file, so that who reads it next needs no configuration. No secret."""
+"""Settings of access that a reference includes, so that its readers need no configuration. None is a secret."""
 
 ACCESS_SCHEMA: dict[str, Any] = {
     "endpoint": {**_TEXT, "description": "URL of an S3-compatible service; default: AWS"},

@@ -43,7 +43,7 @@ SCHEMA = {
 }
 
 ENVELOPE_BYTES = 200
-"""What an output has beside its references."""
+"""Size of an output without its references, at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What an expression refers to is known before it is evaluated, whatever JMESPath does to the scope."""
+"""The names that an expression refers to are known before its evaluation, however JMESPath changes the scope."""
 
 from __future__ import annotations
 
