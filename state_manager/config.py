@@ -17,6 +17,7 @@ from dotenv import dotenv_values
 from state_manager.config_checks import contradictions
 from state_manager.config_file import CONFIG_FILE, read_config_file
 from state_manager.errors import StateManagerError
+from state_manager.secrets.keys import MasterKeys, parse_keys
 from state_manager.setting import (
     Setting,
     as_text,
@@ -235,6 +236,16 @@ class Settings:
         seconds(0.1),
         "interval of checks of the dependencies, seconds",
     )
+    secrets_key: MasterKeys | None = setting(  # noqa: RUF009 - frozen
+        "SECRETS_KEY",
+        "secrets.key",
+        None,
+        parse_keys,
+        "master key of the secrets, 32 random bytes in base64; several by commas, newest first; `run.py` makes one",
+    )
+    secrets_key_file: Path | None = setting(  # noqa: RUF009 - as `home`
+        "SECRETS_KEY_FILE", "secrets.key_file", None, folder, "file with the same, in place of `SECRETS_KEY`"
+    )
     failpoints: tuple[str, ...] = setting(
         "FAILPOINTS", "failpoints", "", names, "for tests: points at which a process kills, stops or delays itself"
     )
@@ -267,12 +278,19 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
     except ValueError as fault:
         faults.append(str(fault))
     faults += unknown_names(in_file, {declared.path for _, declared in table()})
-    loaded = parse_settings(given, in_file, faults)
+    loaded = _within(directory, parse_settings(given, in_file, faults))
+    faults += contradictions(loaded)
     if faults:
         raise ConfigurationFault(faults)
     for warning in unread_conventional_names(environ, given):
         _log.warning(warning)
-    return replace(loaded, home=(directory / loaded.home).resolve())
+    return loaded
+
+
+def _within(directory: Path, parsed: Settings) -> Settings:
+    """Make the paths absolute."""
+    paths = {name: getattr(parsed, name) for name in ("home", "secrets_key_file")}
+    return replace(parsed, **{name: (directory / path).resolve() for name, path in paths.items() if path})
 
 
 def parse_settings(given: Mapping[str, str], in_file: Mapping[str, str], faults: list[str]) -> Settings:
@@ -285,9 +303,7 @@ def parse_settings(given: Mapping[str, str], in_file: Mapping[str, str], faults:
                 values[name] = declared.parse(text)
             except ValueError as fault:
                 faults.append(f"{source}: {fault}")
-    parsed = replace(Settings(), **values)
-    faults += contradictions(parsed)
-    return parsed
+    return replace(Settings(), **values)
 
 
 @cache

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+from state_manager.secrets.keys import MasterKeys, write_keys
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -139,6 +141,8 @@ def as_text(value: object) -> str:
     """Write a value as it stands in the environment; the inverse of its parser."""
     if value is None:
         return ""
+    if isinstance(value, MasterKeys):
+        return write_keys(value)
     if isinstance(value, (list, tuple)):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
-CONVENTIONAL_NAMES = {"DATABASE_URL": "DATABASE_URI", "REDIS_URL": "REDIS_URI", "LOGLEVEL": "LOG_LEVEL"}
+CONVENTIONAL_NAMES = {
+    "DATABASE_URL": "DATABASE_URI",
+    "REDIS_URL": "REDIS_URI",
+    "LOGLEVEL": "LOG_LEVEL",
+    "SECRET_KEY": "SECRETS_KEY",
+}
 """Variables that other programs use, and hosting platforms set, for what these settings mean here."""
 
 MISSPELLING_SIMILARITY = 0.9
