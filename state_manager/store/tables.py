@@ -18,6 +18,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -200,6 +201,23 @@ shared_values = Table(
     Column("execution_id", ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True),
     Column("key", Text, primary_key=True),
     Column("value", _json, nullable=False),
+)
+
+# Encrypted by state_manager/secrets/envelope.py; the master keys are not in the database.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    # Null for the project's own secrets.
+    Column("execution_id", ForeignKey("executions.id", ondelete="CASCADE")),
+    Column("project", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("wrapped_key", LargeBinary, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
+    Column("created_at", _moment, nullable=False),
+    Column("updated_at", _moment, nullable=False),
+    UniqueConstraint("execution_id", "project", "name", postgresql_nulls_not_distinct=True),
 )
 
 satellite_types = Table(

@@ -40,6 +40,14 @@ BEGIN
 
     -- As if it were admitted, which spares a second version of each row: nobody sees them before the commit.
     PERFORM insert_satellites(v_id, p_satellites, 0, v_now);
+    IF p_execution ->> 'secrets' IS NOT NULL THEN
+        INSERT INTO secrets (id, execution_id, project, name, key_id, wrapped_key, ciphertext, created_at, updated_at)
+        SELECT x.id, v_id, p_execution ->> 'project', x.name, x.key_id, decode(x.wrapped_key, 'base64'),
+               decode(x.ciphertext, 'base64'), v_now, v_now
+        FROM json_to_recordset(p_execution -> 'secrets') AS x(
+            id uuid, name text, key_id text, wrapped_key text, ciphertext text
+        );
+    END IF;
     INSERT INTO events (execution_id, seq, kind, status, at) VALUES (v_id, 1, 'submitted', 'pending', v_now);
 
     -- The counter's row is shared by all: taken last, so that it is held for the commit alone. Taken even when
