@@ -14,7 +14,7 @@ from api.best_effort import BestEffortDispatcher
 from api.deadline_executor import DeadlineExecutor
 from api.live import sockets
 from api.live.hub import Hub
-from api.resources import events, executions, health, home, logs, satellites, summary
+from api.resources import events, executions, health, home, logs, satellites, secrets, summary
 from api.services import EXTENSION, Services
 from api.unread_bodies import LingeringClose
 from state_manager import config, logging_setup
@@ -23,6 +23,7 @@ from state_manager.lifecycle import Lifecycle
 from state_manager.notifications import Notifier
 from state_manager.redis import connect_redis
 from state_manager.retry import BackoffStrategy, RetryPolicy
+from state_manager.secrets.configured import configured_keys
 from state_manager.store.engine import connect
 from state_manager.store.satellite_types import SatelliteTypeCache
 from state_manager.submission import Defaults
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from state_manager.config import Settings
 
-BLUEPRINTS = tuple(one.blueprint for one in (executions, events, satellites, logs, summary, health, home))
+BLUEPRINTS = tuple(one.blueprint for one in (executions, events, satellites, logs, secrets, summary, health, home))
 SWAGGER_UI = "/docs/swagger-ui/"
 
 BROKER_CALLS = 8
@@ -96,6 +97,7 @@ def _services(settings: Settings, database_uri: str) -> Services:
         hub=Hub(connect(database_uri, pool_size=1), redis),
         dispatcher=dispatcher,
         lifecycle=Lifecycle(engine, dispatcher, Notifier(redis), settings.max_concurrent_executions),
+        keys=configured_keys(settings),
     )
 
 

@@ -34,7 +34,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         self,
         method: str,
         rule: str,
-        schema: type[Schema],
+        schema: type[Schema] | None,
         *,
         status: HTTPStatus = HTTPStatus.OK,
         query: type[Schema] | None = None,

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from marshmallow import ValidationError, fields, post_load, validate
 
+from api import secret_schemas
 from api.documents import JSON, YAML
 from api.schemas import LONGEST_NAME, Pattern, StrictSchema
 from state_manager.cluster import SLAS, Cluster, Satellite
@@ -15,6 +16,7 @@ from state_manager.states import FailurePolicy, RunWhen
 
 LONGEST_S = 366 * 24 * 3600.0
 _PART = r"[A-Za-z0-9._-]{1,128}"
+PROJECT = Pattern(_PART, error="A project is named by 1 to 128 letters, digits, '.', '_', '-'.")
 _NAME = validate.Length(1, LONGEST_NAME)
 _DELAY = validate.Range(0, LONGEST_S)
 
@@ -103,6 +105,9 @@ class ClusterDocument(_Retried):
     title = fields.String()
     description = fields.String()
     inputs = fields.Dict()
+    secrets = secret_schemas.ByName(
+        metadata={"description": "Values of this execution alone, encrypted; they win over the project's of that name"}
+    )
     failure_policy = fields.Enum(FailurePolicy, by_value=True)
     satellites = fields.List(fields.Nested(SatelliteDocument), required=True, validate=validate.Length(min=1))
 

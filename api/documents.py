@@ -27,7 +27,12 @@ _NOT_KEPT = re.compile("[\0\ud800-\udfff]")
 
 
 def parse(body: bytes, media_type: str, budget: int) -> dict[str, Any]:
-    """Parse a cluster document; `budget` is the size that the aliases of YAML may expand to.
+    """Parse a cluster document. Raises as `parse_object`."""
+    return _unwrapped(parse_object(body, media_type, budget, what="a cluster"))
+
+
+def parse_object(body: bytes, media_type: str, budget: int, *, what: str) -> dict[str, Any]:
+    """Parse a document; `budget` is the size that the aliases of YAML may expand to, `what` is for messages.
 
     Raises BadRequest (malformed), UnsupportedMediaType, InvalidDocument (no object, or values nobody could keep).
     """
@@ -39,10 +44,10 @@ def parse(body: bytes, media_type: str, budget: int) -> dict[str, Any]:
         raise BadRequest(f"the body is not UTF-8: byte {error.start}") from error
     document = _json(text) if media_type == JSON else _yaml(text, budget)
     if not isinstance(document, dict):
-        raise InvalidDocument([Fault("", "a cluster is an object")])
+        raise InvalidDocument([Fault("", f"{what} is an object")])
     if faults := list(_unkeepable(document)):
         raise InvalidDocument(faults)
-    return _unwrapped(document)
+    return document
 
 
 def _json(text: str) -> Any:

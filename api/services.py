@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from api.live.hub import Hub
     from state_manager.config import Settings
     from state_manager.lifecycle import Lifecycle
+    from state_manager.secrets.keys import MasterKeys
     from state_manager.submission import Defaults
     from state_manager.validation import Validator
 
@@ -49,6 +50,8 @@ class Services:
     hub: Hub
     dispatcher: BestEffortDispatcher
     lifecycle: Lifecycle
+    keys: MasterKeys | None
+    """The master keys of the secrets; None where the configuration has none."""
     snapshots: SingleFlightCache[UUID, Any] = field(default_factory=lambda: SingleFlightCache(SNAPSHOT_S))
     metrics: SingleFlightCache[str, dict[str, Any]] = field(default_factory=lambda: SingleFlightCache(METRICS_S))
     health_checks: DeadlineExecutor = field(default_factory=lambda: DeadlineExecutor(HEALTH_CHECKS))

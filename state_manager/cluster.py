@@ -46,6 +46,8 @@ class Cluster:
     title: str | None = None
     description: str | None = None
     inputs: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    """The values that belong to this execution alone, by name."""
     failure_policy: FailurePolicy = FailurePolicy.CONTINUE
     timeout_s: float | None = None
     retry: dict[str, Any] = field(default_factory=dict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from state_manager.errors import KeyReused
 from state_manager.failpoints import Point, reach
 from state_manager.retry import RetryPolicy
 from state_manager.rows import Rows
+from state_manager.secrets.errors import UnknownKey
+from state_manager.secrets.submitted import definition_hash, is_hash_of, sealed_rows, without_values
 from state_manager.states import ExecutionStatus, SatelliteStatus
 from state_manager.store import executions
 from state_manager.store.executions import Execution, Snapshot
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from state_manager.cluster import Cluster
+    from state_manager.secrets.keys import MasterKeys
     from state_manager.store.executions import Receipt
     from state_manager.store.satellite_types import SatelliteType
 
@@ -61,22 +63,24 @@ def submit(
     idempotency_key: str | None,
     max_concurrent: int,
     defaults: Defaults,
+    keys: MasterKeys | None = None,
 ) -> Submitted:
-    """Write the rows of a cluster that was validated, which gave its `types`.
+    """Write the rows of a cluster that was validated, which gave its `types`; encrypt its secrets under `keys`.
 
-    Raises KeyReused when the key came with another document before.
+    Raises KeyReused when the key came with another document before, and SecretsUnavailable.
     """
-    definition = _canonical(document)
+    execution_id = uuid7()
     execution = {
-        "id": uuid7(),
+        "id": execution_id,
         "project": cluster.project,
         "cluster_id": cluster.identifier,
         "sla": cluster.sla,
         "failure_policy": cluster.failure_policy,
         "timeout_s": cluster.timeout_s or defaults.timeout_s,
-        "definition": document,
-        "definition_hash": hashlib.sha256(definition.encode()).hexdigest(),
+        "definition": without_values(document),
+        "definition_hash": definition_hash(document, keys),
         "idempotency_key": idempotency_key,
+        "secrets": sealed_rows(keys, cluster.project, execution_id, cluster.secrets),
     }
     rows = list(Rows(cluster, types, defaults.retry).of_cluster())
     written, satellites = _dump(execution), _dump(rows)
@@ -86,13 +90,23 @@ def submit(
         lambda: executions.submit(engine, written, satellites, max_concurrent=max_concurrent), within_s=OUTAGE_WAIT_S
     )
     reach(Point.SUBMITTED)
-    if not receipt.created and receipt.definition_hash != execution["definition_hash"]:
-        raise KeyReused(f"idempotency key {idempotency_key!r} was used for another document")
     if not receipt.created:
+        _require_same(receipt.definition_hash, document, keys, idempotency_key)
         return Submitted(receipt.execution_id, created=False, nodes={}, snapshot=None)
     return Submitted(
         receipt.execution_id, created=True, nodes=_nodes(rows), snapshot=_snapshot(execution, rows, receipt)
     )
+
+
+def _require_same(
+    stored_hash: str, document: Mapping[str, Any], keys: MasterKeys | None, idempotency_key: str | None
+) -> None:
+    try:
+        if is_hash_of(stored_hash, document, keys):
+            return
+    except UnknownKey as error:
+        raise KeyReused(f"idempotency key {idempotency_key!r} was used before, and {error}") from None
+    raise KeyReused(f"idempotency key {idempotency_key!r} was used for another document")
 
 
 def _nodes(rows: list[dict[str, Any]]) -> dict[UUID, Node]:
@@ -136,10 +150,6 @@ def _not_started(row: Mapping[str, Any]) -> Member:
         error_kind=None,
         attempt=0,
     )
-
-
-def _canonical(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _dump(value: object) -> str:

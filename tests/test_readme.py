@@ -89,7 +89,7 @@ def test_every_field_of_the_document_is_explained() -> None:
 def test_every_route_is_in_the_tables_and_nothing_else(where: str) -> None:
     app = create_app(Settings(database_uri="postgresql://nowhere/nothing"))
     shown = {
-        f"{'WS' if rule.websocket else method} {re.sub('<[^>]*>', 'ID', rule.rule)}"
+        f"{'WS' if rule.websocket else method} {re.sub('<[^>]*>', parameter, rule.rule)}"
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if not rule.rule.startswith(("/docs", "/openapi.json"))
@@ -190,6 +190,12 @@ def test_every_decision_is_listed_by_its_number_and_title() -> None:
         (f"{number}. ", title.partition(". ")[2], page.name)
         for number, (title, page) in enumerate(zip(titles, pages, strict=True), start=1)
     ]
+
+
+def parameter(part: re.Match[str]) -> str:
+    """Write a part of a route's path as the tables do: `<uuid:execution_id>` is ID, `<name>` is NAME."""
+    name = part[0].strip("<>").rpartition(":")[2]
+    return "ID" if name.endswith("_id") else name.upper()
 
 
 def blocks(text: str, language: str) -> list[str]:

@@ -162,6 +162,7 @@ def submit(headers: Mapping[str, str]) -> Response:
         idempotency_key=headers.get("key"),
         max_concurrent=services.settings.max_concurrent_executions,
         defaults=services.defaults,
+        keys=services.keys,
     )
     snapshot = submitted.snapshot or _snapshot(services, submitted.execution_id)
     if submitted.created and snapshot.execution.status == ExecutionStatus.RUNNING:
