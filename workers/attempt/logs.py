@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from threading import Lock, Timer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from state_manager.store.logs import LogRecord, write_logs
 from state_manager.store.outages import DATABASE_ERRORS, describe, is_outage
-from workers.attempt import prints
+from workers.attempt import prints, redaction
 from workers.attempt.interrupts import shielded
 from workers.process import engine
 
@@ -28,6 +28,7 @@ MESSAGE_CHARACTERS = 100_000
 LOGGER = "exospherehost.satellite"
 
 _log = logging.getLogger(__name__)
+_formatter = logging.Formatter()
 _current: ContextVar[LogBuffer | None] = ContextVar("satellite_log", default=None)
 
 
@@ -73,6 +74,20 @@ class LogBuffer:
             self._records = []
 
 
+def redact_record(record: logging.LogRecord) -> None:
+    """Remove secrets from a record before any handler sees it; one that cannot be formatted is written as it is."""
+    if isinstance(record.msg, dict):  # an event of structlog
+        record.msg = {key: redaction.redact(one) if isinstance(one, str) else one for key, one in record.msg.items()}
+        return
+    try:
+        message = record.getMessage()
+    except Exception:  # noqa: BLE001  (its arguments do not fit; any handler would print them with that error)
+        message = f"{record.msg!r} with {record.args!r}"
+    if record.exc_info:
+        message = "\n".join([message, _formatter.formatException(record.exc_info)])
+    record.msg, record.args, record.exc_info = redaction.redact(message), (), None
+
+
 class CaptureHandler(logging.Handler):
     """Adds each record that is logged while a satellite runs, by whatever logger, to that satellite's buffer."""
 
@@ -99,11 +114,19 @@ def capture(satellite_id: UUID, attempt: int) -> Iterator[LogBuffer]:
 
 def install(level: int) -> None:
     """Capture in this process from now on: satellites' own lines from DEBUG, those of other loggers from `level`."""
+    logging.setLogRecordFactory(_make_record)
     root = logging.getLogger()
     if not any(isinstance(handler, CaptureHandler) for handler in root.handlers):
         root.addHandler(CaptureHandler())
     root.setLevel(level)
     logging.getLogger(LOGGER).setLevel(logging.DEBUG)
+
+
+def _make_record(*args: Any, **fields: Any) -> logging.LogRecord:
+    record = logging.LogRecord(*args, **fields)
+    if redaction.is_active():
+        redact_record(record)
+    return record
 
 
 def printable(text: str) -> str:

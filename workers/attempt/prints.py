@@ -7,6 +7,8 @@ import logging
 import sys
 from threading import local
 
+from workers.attempt import redaction
+
 LINE_CHARACTERS = 100_000
 """Longest line that is waited for: a progress bar may never end one."""
 
@@ -30,10 +32,13 @@ class PrintedLines(io.TextIOBase):
     def write(self, text: str) -> int:
         """Take some text, and log the lines that it completes."""
         if self._is_logging:  # a handler that fails prints its error
-            return sys.__stderr__.write(text) if sys.__stderr__ else 0
-        *lines, rest = (self._rest + text).split("\n")
+            return sys.__stderr__.write(redaction.redact(text)) if sys.__stderr__ else 0
+        # Before it is split: a secret may have several lines.
+        *lines, rest = redaction.redact(self._rest + text).split("\n")
         if len(rest) >= LINE_CHARACTERS:
-            lines, rest = [*lines, rest], ""
+            # What a secret may begin with waits for its end.
+            cut = max(len(rest) - max(redaction.longest() - 1, 0), 0)
+            lines, rest = [*lines, rest[:cut]], rest[cut:]
         self._thread.rest = rest
         for line in lines:
             self._emit(line)
