@@ -7,22 +7,19 @@ from typing import TYPE_CHECKING, Any
 from marshmallow import ValidationError, fields
 
 from api.schemas import Pattern
+from state_manager.secrets import limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LARGEST_BYTES = 64 * 1024
-MOST = 100
-"""Most secrets that one document may bring."""
-
 NAME = Pattern(
-    r"[A-Za-z_][A-Za-z0-9_-]{0,127}",
+    limits.NAME,
     error="A secret is named by 1 to 128 letters, digits, '_', '-', and begins with a letter or '_'.",
 )
 
 
 class Value(fields.String):
-    """The value of a secret: text that is neither empty nor larger than `LARGEST_BYTES`."""
+    """The value of a secret: text that is neither empty nor too large."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(validate=_check_size, metadata={"writeOnly": True, "minLength": 1}, **options)
@@ -37,8 +34,8 @@ class ByName(fields.Dict):
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> dict[str, str]:
         if not isinstance(value, dict):
             raise self.make_error("invalid")
-        if len(value) > MOST:
-            raise ValidationError(f"{len(value)} secrets; at most {MOST} are allowed")
+        if len(value) > limits.MOST:
+            raise ValidationError(f"{len(value)} secrets; at most {limits.MOST} are allowed")
         faults = {name: messages for name, one in value.items() if (messages := _faults(name, one))}
         if faults:
             raise ValidationError(faults)
@@ -59,8 +56,8 @@ def _faults(name: str, value: object) -> list[str]:
 
 def _check_size(value: str) -> None:
     size = len(value.encode())
-    if not 0 < size <= LARGEST_BYTES:
-        raise ValidationError(f"A secret has 1 to {LARGEST_BYTES} bytes, not {size}.")
+    if not 0 < size <= limits.LARGEST_BYTES:
+        raise ValidationError(f"A secret has 1 to {limits.LARGEST_BYTES} bytes, not {size}.")
 
 
 _VALUE = Value()

@@ -9,7 +9,7 @@ from exospherehost.store import Store
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,13 @@ class Context:
     """Receives the progress; ignores it by default, so that a satellite can be called without a worker."""
     store: Store = field(default_factory=Store, repr=False)
     """Values that all satellites of the execution share."""
+
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The secrets of the execution and of its project, by name; each is read and decrypted when it is asked for.
+
+    One that is not there is a ConfigurationError, and a KeyError too, so that `get` and `in` work. What is read is
+    replaced by three asterisks wherever this attempt writes it: in its output, errors, logs, prints and progress.
+    """
 
     @property
     def idempotency_key(self) -> str:

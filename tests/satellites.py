@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import logging
 import os
 import re
 import signal
+import sys
 import time
+import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +70,31 @@ def log_and_print(context: Context) -> None:
     context.log.warning("a warning with a NUL \0 in it")
     logging.getLogger("some.library").info("a library's line")
     print("a printed line")
+
+
+@satellite("satellite/test/tell")
+def tell(context: Context) -> dict[str, Any]:
+    """Read secrets, and let them out in every way that a satellite has."""
+    told = {name: context.secrets[name] for name in context.config["secrets"]}
+    for value in told.values():
+        encoded = base64.b64encode(f"user:{value}".encode()).decode()
+        context.log.info("logged %s and %r", value, {"token": value})
+        logging.getLogger("some.library").warning("header: Basic %s", encoded)
+        print("printed", value)
+        print(urllib.parse.urlencode({"token": value}), file=sys.stderr)
+        context.progress(0.5, f"progress {value}")
+        try:
+            dict[str, str]()[value]
+        except KeyError:
+            context.log.exception("caught")
+    if "raises" in context.config:
+        try:
+            int(f"cannot log in as {told}")
+        except ValueError as error:
+            raise {"transient": TransientError, "value": ValueError}[context.config["raises"]](
+                f"{json.dumps(told)}: {encoded}"
+            ) from error
+    return {"told": told, "header": f"Basic {encoded}", encoded: [*told.values()], "url": f"https://x/?{told}"}
 
 
 @satellite("satellite/test/burn")

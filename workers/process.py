@@ -17,6 +17,7 @@ from state_manager.maintenance.reconciler import Reconciler
 from state_manager.maintenance.services import services
 from state_manager.notifications import Notifier
 from state_manager.redis import connect_redis
+from state_manager.secrets.configured import configured_keys
 from state_manager.store.engine import connect
 from state_manager.store.outages import DATABASE_ERRORS, describe, is_outage
 from state_manager.store.transitions import warm_up
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from state_manager.secrets.keys import MasterKeys
     from workers.attempt.held_attempts import HeldAttempt
 
 _log = logging.getLogger(__name__)
@@ -64,6 +66,11 @@ class Process:
         if uri is None:
             raise SystemExit("DATABASE_URI is not set: there is nowhere to record what is done")
         return connect(uri, pool_size=settings().database_pool_size)
+
+    @cached_property
+    def keys(self) -> MasterKeys | None:
+        """The master keys of the secrets, loaded where a satellite asks for one."""
+        return configured_keys(settings())
 
     @cached_property
     def dispatcher(self) -> Dispatcher:

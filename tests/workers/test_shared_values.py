@@ -19,6 +19,7 @@ from tests.processes import free_port
 from tests.store.attempts import claim
 from workers.attempt import database, interrupts
 from workers.attempt.interrupts import Interrupted, Reason, interruptible
+from workers.attempt.redaction import Redactor
 from workers.attempt.shared_values import SharedValues
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def nowhere() -> Engine:
 @pytest.fixture
 def store(broker: Broker, engine: Engine) -> Store:
     (attempt,) = claim(engine, submit(engine, front(1)), "s0")
-    return Store(SharedValues(attempt))
+    return Store(SharedValues(attempt, Redactor()))
 
 
 def test_values_and_counters_come_back(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,10 @@ from state_manager.store.transitions import Expansion
 from workers.attempt import scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from state_manager.store.transitions import Claimed
+    from workers.attempt.secrets import AttemptSecrets
 
 
 class ConditionFailed(Prune):
@@ -27,7 +29,7 @@ class ConditionFailed(Prune):
 class Dynamic:
     """The fields of one attempt that are resolved from expressions when it runs."""
 
-    def __init__(self, attempt: Claimed, secrets: Mapping[str, str]) -> None:
+    def __init__(self, attempt: Claimed, secrets: AttemptSecrets) -> None:
         self._attempt = attempt
         self._fields = attempt.dynamic or {}
         self._secrets = secrets
@@ -65,6 +67,9 @@ class Dynamic:
             raise ConfigurationError(f"for_each takes a list, not {type(items).__name__}: {self._fields['for_each']}")
         if len(items) > MAX_ITEMS:
             raise ConfigurationError(f"for_each gives {len(items)} items; at most {MAX_ITEMS} are allowed")
+        redactor = self._secrets.redactor
+        if redactor and redactor.is_in(json.dumps(items, ensure_ascii=False).encode()):
+            raise ConfigurationError("an item of for_each holds a secret; name it in the config or input of each item")
         return items
 
     def _resolved(self, value: Any) -> Any:

@@ -68,9 +68,11 @@ class Redactor:
         `encoded` is the value as JSON that is not limited to ASCII: most outputs are looked through, and not taken
         apart.
         """
-        if not any(one in encoded for one in self._in_json):
-            return value
-        return self._in_value(value)
+        return self._in_value(value) if self.is_in(encoded) else value
+
+    def is_in(self, encoded: bytes) -> bool:
+        """Tell whether a JSON text that is not limited to ASCII holds a secret."""
+        return any(one in encoded for one in self._in_json)
 
     def _in_value(self, value: Any) -> Any:
         # Without comprehensions, which would double the depth of the stack: outputs nest nearly as deep as it goes.

@@ -1,4 +1,7 @@
-"""The run of one attempt of a satellite, from its claim to its outcome. Touches neither Celery nor the database."""
+"""The run of one attempt of a satellite, from its claim to its outcome. Touches neither Celery nor the database.
+
+What a satellite returns, raises and reports leaves this module without the secrets that it has read.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ from workers import registry
 from workers.attempt.dynamic import ConditionFailed, Dynamic
 from workers.attempt.interrupts import Interrupted, Reason, shielded
 from workers.attempt.logs import LOGGER, capture, printable
+from workers.attempt.redaction import Redactor, redacting
 from workers.attempt.resources import Meter
+from workers.attempt.secrets import AttemptSecrets
 from workers.attempt.shared_values import SharedValues
 
 if TYPE_CHECKING:
@@ -46,6 +51,10 @@ class TimedOut(TimeoutError):
     """The satellite did not finish within its timeout."""
 
 
+class Redacted(Exception):
+    """The failure of a satellite that has read secrets, which its own exception may hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """The end of an attempt that has an outcome; `error` is the exception where it failed."""
@@ -61,10 +70,11 @@ def run(attempt: Claimed, watchdog: Watchdog, notifier: Notifier) -> Finished | 
     result: dict[str, Any]
     error: Exception | None = None
     interruptible: Interruptible | None = None
-    with capture(attempt.id, attempt.attempt) as lines:
+    with redacting() as redactor, capture(attempt.id, attempt.attempt) as lines:
+        secrets = AttemptSecrets(attempt.execution_id, redactor)
         try:
             with watchdog.watch(attempt) as interruptible, interruptible.exposed():
-                result = _result(attempt, interruptible, notifier)
+                result = _result(attempt, interruptible, notifier, secrets)
             if interruptible.reason is Reason.STOPPING and interruptible.delivered:
                 return Reason.STOPPING  # it may have returned early because it was told to end
         except ConditionFailed:
@@ -77,7 +87,9 @@ def run(attempt: Claimed, watchdog: Watchdog, notifier: Notifier) -> Finished | 
             if interruptible is not None and interruptible.reason in {Reason.TAKEN_AWAY, Reason.STOPPING}:
                 return interruptible.reason
             error = _error_of(raised, attempt)
-            result = _failure(error, raised, attempt)
+            result = _failure(error, raised, attempt, redactor)
+            if redactor:
+                error = Redacted(result["error"])
             lines.add(time.time(), "error", result["traceback"])
     ended = time.monotonic()
     outcome = Outcome(
@@ -103,38 +115,48 @@ def _error_of(raised: BaseException, attempt: Claimed) -> Exception:
     )
 
 
-def _failure(error: Exception, raised: BaseException, attempt: Claimed) -> dict[str, Any]:
+def _failure(error: Exception, raised: BaseException, attempt: Claimed, redactor: Redactor) -> dict[str, Any]:
+    def shown(text: str) -> str:
+        return printable(redactor.in_text(text))
+
     kind = kind_of(error)
     policy = RetryPolicy.from_json(attempt.retry_policy | {"max_attempts": attempt.max_attempts})
     wait_s = policy.wait_s(attempt.attempt, random.random())  # noqa: S311  (jitter, no secret)
     return {
         "status": SatelliteStatus.FAILED,
-        "error": printable(f"{type(error).__name__}: {error}")[:ERROR_CHARACTERS],
-        "error_kind": printable(kind),
-        "traceback": printable(_traceback(raised))[-TRACEBACK_CHARACTERS:],
+        "error": shown(f"{type(error).__name__}: {error}")[:ERROR_CHARACTERS],
+        "error_kind": shown(kind),
+        "traceback": shown(_traceback(raised))[-TRACEBACK_CHARACTERS:],
         "retry_after_s": wait_s if policy.retries(kind, attempt.attempt) else None,
     }
 
 
-def _result(attempt: Claimed, interruptible: Interruptible, notifier: Notifier) -> dict[str, Any]:
+def _result(
+    attempt: Claimed, interruptible: Interruptible, notifier: Notifier, secrets: AttemptSecrets
+) -> dict[str, Any]:
     """Run the satellite's code, or what is ours where it is a parent; return the fields of its outcome."""
     _check_input_size(attempt)
+    redactor = secrets.redactor
     if attempt.dynamic is None:
-        return _completed(_call(attempt, interruptible, notifier))
-    dynamic = Dynamic(attempt, {})
+        return _completed(_call(attempt, interruptible, notifier, secrets), redactor)
+    dynamic = Dynamic(attempt, secrets)
     dynamic.check_condition()
     if not is_parent(attempt):
-        return _completed(_call(dynamic.with_values(), interruptible, notifier))
+        return _completed(_call(dynamic.with_values(), interruptible, notifier, secrets), redactor)
     if attempt.children:
-        return _completed(dynamic.gather())
+        return _completed(dynamic.gather(), redactor)
     expansion = dynamic.expand()
     if isinstance(expansion, list):
-        return _completed(expansion)
+        return _completed(expansion, redactor)
     return {"status": SatelliteStatus.PENDING, "expansion": expansion}
 
 
-def _completed(output: Any) -> dict[str, Any]:
-    return {"status": SatelliteStatus.COMPLETED, "output": output, "output_bytes": _size(output)}
+def _completed(output: Any, redactor: Redactor) -> dict[str, Any]:
+    encoded = _encoded(output)
+    redacted = redactor.in_value(output, encoded)
+    if redacted is not output:
+        encoded = _encoded(redacted)
+    return {"status": SatelliteStatus.COMPLETED, "output": redacted, "output_bytes": len(encoded)}
 
 
 def _check_input_size(attempt: Claimed) -> None:
@@ -146,7 +168,7 @@ def _check_input_size(attempt: Claimed) -> None:
         )
 
 
-def _call(attempt: Claimed, interruptible: Interruptible, notifier: Notifier) -> Any:
+def _call(attempt: Claimed, interruptible: Interruptible, notifier: Notifier, secrets: AttemptSecrets) -> Any:
     context = Context(
         config=attempt.config,
         input={**(attempt.dependency_outputs or {}), **attempt.input},
@@ -156,14 +178,15 @@ def _call(attempt: Claimed, interruptible: Interruptible, notifier: Notifier) ->
         attempt=attempt.attempt,
         log=logging.getLogger(LOGGER),
         cancelled=interruptible.tell,
-        report=partial(_report, attempt, notifier),
-        store=Store(SharedValues(attempt)),
+        report=partial(_report, attempt, notifier, secrets.redactor),
+        store=Store(SharedValues(attempt, secrets.redactor)),
+        secrets=secrets,
     )
     returned = registry.find(attempt.identifier).function(context)
     return interruptible.run(returned) if inspect.iscoroutine(returned) else returned
 
 
-def _report(attempt: Claimed, notifier: Notifier, fraction: float, message: str) -> None:
+def _report(attempt: Claimed, notifier: Notifier, redactor: Redactor, fraction: float, message: str) -> None:
     said = {
         "type": "progress",
         "execution_id": str(attempt.execution_id),
@@ -171,15 +194,15 @@ def _report(attempt: Claimed, notifier: Notifier, fraction: float, message: str)
         "name": attempt.name,
         "attempt": attempt.attempt,
         "progress": fraction,
-        "message": printable(message)[:PROGRESS_CHARACTERS],
+        "message": printable(redactor.in_text(message))[:PROGRESS_CHARACTERS],
         "at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     }
     with shielded():
         notifier.publish_progress(attempt.execution_id, attempt.id, said)
 
 
-def _size(output: object) -> int:
-    """Return the bytes of an output as JSON; raise ConfigurationError where PostgreSQL could not keep it."""
+def _encoded(output: object) -> bytes:
+    """Return an output as JSON; raise ConfigurationError where PostgreSQL could not keep it."""
     nested = output
     for _ in range(HEADROOM_LEVELS):
         nested = [nested]
@@ -194,7 +217,7 @@ def _size(output: object) -> int:
         raise ConfigurationError(
             f"the output has {len(encoded)} bytes; at most {allowed} are allowed (MAX_OUTPUT_BYTES)"
         )
-    return len(encoded)
+    return encoded
 
 
 def _holds_nul(value: object) -> bool:

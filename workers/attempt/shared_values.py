@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from exospherehost import ConfigurationError
@@ -11,6 +12,7 @@ from workers.attempt.database import ask
 
 if TYPE_CHECKING:
     from state_manager.store.transitions import Claimed
+    from workers.attempt.redaction import Redactor
 
 
 class SharedValues:
@@ -19,15 +21,18 @@ class SharedValues:
     Raises LateOutcome where that was taken away: another one may have begun, and must not be disturbed.
     """
 
-    def __init__(self, attempt: Claimed) -> None:
+    def __init__(self, attempt: Claimed, redactor: Redactor) -> None:
         self._attempt = attempt
+        self._redactor = redactor
 
     def read(self, key: str) -> str | None:
         """Return a value, or None where there is none."""
         return ask(lambda engine: shared_values.read(engine, self._attempt.execution_id, key))
 
     def write(self, key: str, value: str) -> None:
-        """Keep a value; ConfigurationError where the execution has too many."""
+        """Keep a value; ConfigurationError where the execution has too many, or this one holds a secret."""
+        if self._redactor.is_in(f"{json.dumps(key, ensure_ascii=False)} {value}".encode()):
+            raise ConfigurationError(f"the value of the store's key {key!r} holds a secret: the store is not encrypted")
         try:
             ask(lambda engine: shared_values.put(engine, self._attempt, key, value))
         except TooManyKeys as error:
