@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 
 from state_manager.config_checks import contradictions
 from state_manager.config_file import CONFIG_FILE, read_config_file
+from state_manager.config_limits import LimitSettings
 from state_manager.errors import StateManagerError
 from state_manager.secrets.keys import MasterKeys, parse_keys
 from state_manager.setting import (
@@ -53,7 +54,7 @@ class ConfigurationFault(StateManagerError, ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(LimitSettings):
     """The configuration, read once and passed in."""
 
     database_uri: str | None = setting(
@@ -190,35 +191,6 @@ class Settings:
         children,
         "child processes of a worker; `cores` is one per core",
     )
-    max_body_bytes: int = setting(
-        "MAX_BODY_BYTES", "limits.max_body_bytes", str(16 * 2**20), whole(1), "largest request body, bytes"
-    )
-    max_output_bytes: int = setting(
-        "MAX_OUTPUT_BYTES",
-        "limits.max_output_bytes",
-        str(2**20),
-        whole(1),
-        "largest output of a satellite, bytes of JSON",
-    )
-    max_input_bytes: int = setting(
-        "MAX_INPUT_BYTES",
-        "limits.max_input_bytes",
-        str(64 * 2**20),
-        whole(1, 512 * 2**20),
-        "largest sum of the outputs of a satellite's dependencies, bytes of JSON",
-    )
-    max_expanded_satellites: int = setting(
-        "MAX_EXPANDED_SATELLITES",
-        "limits.max_expanded_satellites",
-        "100000",
-        whole(1),
-        "most satellites in an execution, with those that fan-outs add",
-    )
-    max_satellites: int = setting(
-        "MAX_SATELLITES", "limits.max_satellites", "10000", whole(1), "most satellites in a cluster"
-    )
-    max_edges: int = setting("MAX_EDGES", "limits.max_edges", "100000", whole(0), "most dependencies in a cluster")
-    max_depth: int = setting("MAX_DEPTH", "limits.max_depth", "10000", whole(1), "longest path through a cluster")
     redis_pool_size: int = setting(
         "REDIS_POOL_SIZE", "storage.redis.pool_size", "10", whole(1), "most connections to Redis of a process"
     )
@@ -257,8 +229,10 @@ class Settings:
 
 
 def table() -> Iterator[tuple[str, Setting[Any]]]:
-    """List the settings: the name of the field, and its declaration."""
-    return ((one.name, one.metadata["setting"]) for one in fields(Settings))
+    """List the settings: the name of the field, and its declaration. The limits, which are inherited, come last."""
+    limits = {one.name for one in fields(LimitSettings)}
+    ordered = sorted(fields(Settings), key=lambda one: one.name in limits)
+    return ((one.name, one.metadata["setting"]) for one in ordered)
 
 
 def load_settings(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
