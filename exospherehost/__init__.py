@@ -10,7 +10,7 @@ from exospherehost.errors import (
     SatelliteError,
     TransientError,
 )
-from exospherehost.satellites import satellite
+from exospherehost.satellites import Unavailable, satellite
 
 __all__ = [
     "ConfigurationError",
@@ -21,5 +21,6 @@ __all__ = [
     "ResourceError",
     "SatelliteError",
     "TransientError",
+    "Unavailable",
     "satellite",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -19,6 +19,16 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 
 @dataclass(frozen=True, slots=True)
+class Unavailable:
+    """A use of a satellite type that this worker cannot serve, since an optional package is not installed."""
+
+    reason: str
+    """What to install, for who submits a cluster."""
+    when: Mapping[str, Any] = field(default_factory=dict)
+    """The values in the configuration that need it; with none of them, the satellite cannot be used at all."""
+
+
+@dataclass(frozen=True, slots=True)
 class SatelliteDefinition:
     """A satellite type: the function that runs its satellites, sync or async, and what its author declared."""
 
@@ -28,6 +38,7 @@ class SatelliteDefinition:
     queue: str
     timeout_s: float | None
     kinds: tuple[str, ...]
+    unavailable: tuple[Unavailable, ...] = ()
 
     @property
     def home(self) -> str:
@@ -42,6 +53,7 @@ def satellite(
     queue: str = DEFAULT_QUEUE,
     timeout: float | None = None,
     kinds: Collection[str] = (),
+    unavailable: Collection[Unavailable] = (),
 ) -> Callable[[F], F]:
     """Register a function as the satellite `satellite/PROJECT/NAME`.
 
@@ -51,6 +63,8 @@ def satellite(
     the workers that run it. `timeout` is the longest duration of an attempt in seconds, unless the cluster sets one.
     `kinds` are its own kinds of errors (`TransientError("…", kind="rate_limited")`), which a cluster's `retry_on` may
     list. A kind that is not declared is recorded, but never retried; one that begins with `x-` needs no declaration.
+    `unavailable` are the uses that need an optional package which is missing here: a cluster with one is refused at
+    submission, with the reason.
 
     Raises ValueError when the identifier is malformed or taken by another function, the timeout not positive, or a
     kind not a word.
@@ -68,7 +82,9 @@ def satellite(
         raise ValueError(message)
 
     def register(function: F) -> F:
-        definition = SatelliteDefinition(identifier, function, config_schema, queue, timeout, tuple(kinds))
+        definition = SatelliteDefinition(
+            identifier, function, config_schema, queue, timeout, tuple(kinds), tuple(unavailable)
+        )
         taken = _registered.get(identifier)
         if taken is not None and taken.home != definition.home:
             message = f"{identifier} is defined twice: by {taken.home} and by {definition.home}"

@@ -41,6 +41,7 @@ class Validator:
             *graph.faults(satellites, limits or self.limits),
             *self._unknown_types(satellites, types),
             *_bad_configurations(satellites, types),
+            *_unavailable_uses(satellites, types),
             *self._unknown_queues(satellites, types),
             *policy_faults(cluster, {name: one.kinds for name, one in types.items()}, self.default_retry),
         ]
@@ -93,6 +94,16 @@ def _bad_configurations(satellites: Sequence[Satellite], types: Mapping[str, Sat
         if validator := validators.get(satellite.uses):
             for error in validator.iter_errors(satellite.config):
                 yield Fault(f"satellites[{at}].config{error.json_path[1:]}", error.message)
+
+
+def _unavailable_uses(satellites: Sequence[Satellite], types: Mapping[str, SatelliteType]) -> Iterator[Fault]:
+    """Say what is to be installed for what a satellite asks for, at its configuration or else at its type."""
+    for at, satellite in enumerate(satellites):
+        one = types.get(satellite.uses)
+        for missing in one.unavailable if one else ():
+            if missing.concerns(satellite.config):
+                field = f"config.{next(iter(missing.when))}" if missing.when else "uses"
+                yield Fault(f"satellites[{at}].{field}", missing.reason)
 
 
 def _grouped(found: Iterable[tuple[int, str]]) -> dict[str, list[int]]:

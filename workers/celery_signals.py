@@ -11,12 +11,12 @@ from celery import signals
 from celery.utils.nodenames import default_nodename, gethostname, nodename
 from kombu import Queue
 
-from exospherehost.satellites import DEFAULT_QUEUE
+from exospherehost.satellites import DEFAULT_QUEUE, SatelliteDefinition
 from state_manager import logging_setup
 from state_manager.config import settings
 from state_manager.store import satellite_types
 from state_manager.store.outages import retry_until_available
-from state_manager.store.satellite_types import SatelliteType
+from state_manager.store.satellite_types import SatelliteType, Unavailable
 from state_manager.validation import check_schema
 from workers import process, registry
 from workers.app import app
@@ -62,15 +62,17 @@ def register(sender: Any, **_: Any) -> None:
     retry_until_available(
         lambda: satellite_types.register_types(
             process.engine(),
-            [
-                SatelliteType(one.identifier, one.queue, one.config_schema, one.timeout_s, one.kinds)
-                for one in registry.discover().values()
-            ],
+            [_type_of(one) for one in registry.discover().values()],
         )
     )
     # Celery collects garbage before each fork, which marks every object: no page would be left to share.
     gc.collect()
     gc.freeze()
+
+
+def _type_of(one: SatelliteDefinition) -> SatelliteType:
+    unavailable = tuple(Unavailable(missing.reason, dict(missing.when)) for missing in one.unavailable)
+    return SatelliteType(one.identifier, one.queue, one.config_schema, one.timeout_s, one.kinds, unavailable)
 
 
 @signals.worker_ready.connect

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
@@ -12,13 +12,26 @@ from sqlalchemy.dialects.postgresql import insert
 from state_manager.store.tables import satellite_types
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Engine, RowMapping
 
 
 CACHE_S = 1.0
 """Cache lifetime of a satellite type: a newer schema or queue takes effect after so many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """A use of a satellite type that the worker which registered it cannot serve, and why."""
+
+    reason: str
+    when: dict[str, Any] = field(default_factory=dict)
+    """The values in the configuration that are concerned; empty where every use is."""
+
+    def concerns(self, config: Mapping[str, Any]) -> bool:
+        """Tell whether a configuration asks for what is not there."""
+        return all(config.get(name) == value for name, value in self.when.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,8 @@ class SatelliteType:
     timeout_s: float | None = None
     kinds: tuple[str, ...] = ()
     """The kinds of errors of its own that it may raise."""
+    unavailable: tuple[Unavailable, ...] = ()
+    """What its latest worker lacks."""
 
 
 def register_types(engine: Engine, types: Collection[SatelliteType]) -> None:
@@ -42,11 +57,12 @@ def register_types(engine: Engine, types: Collection[SatelliteType]) -> None:
             "config_schema": one.config_schema,
             "timeout_s": one.timeout_s,
             "kinds": list(one.kinds),
+            "unavailable": [asdict(missing) for missing in one.unavailable],
         }
         for one in sorted(types, key=lambda one: one.identifier)
     ]
     statement = insert(satellite_types).values([row | {"last_seen": func.now()} for row in rows])
-    fresh = {name: statement.excluded[name] for name in ("queue", "config_schema", "timeout_s", "kinds", "last_seen")}
+    fresh = {name: statement.excluded[name] for name in (*rows[0], "last_seen") if name != "identifier"}
     with engine.connect() as connection:
         connection.execute(statement.on_conflict_do_update(index_elements=["identifier"], set_=fresh))
 
@@ -59,10 +75,16 @@ def known_types(engine: Engine, identifiers: Collection[str]) -> dict[str, Satel
         satellite_types.c.config_schema,
         satellite_types.c.timeout_s,
         satellite_types.c.kinds,
+        satellite_types.c.unavailable,
     ).where(satellite_types.c.identifier.in_(identifiers))
     with engine.connect() as connection:
         rows = connection.execute(query).mappings().all()
-    return {row["identifier"]: SatelliteType(**dict(row) | {"kinds": tuple(row["kinds"])}) for row in rows}
+    return {row["identifier"]: _type_of(row) for row in rows}
+
+
+def _type_of(row: RowMapping) -> SatelliteType:
+    unavailable = tuple(Unavailable(**missing) for missing in row["unavailable"])
+    return SatelliteType(**dict(row) | {"kinds": tuple(row["kinds"]), "unavailable": unavailable})
 
 
 class SatelliteTypeCache:

@@ -229,6 +229,8 @@ satellite_types = Table(
     Column("queue", Text, nullable=False),
     # The kinds of errors of its own that it may raise, for `retry_on`.
     Column("kinds", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    # The uses that its latest worker cannot serve, as its optional packages are not installed.
+    Column("unavailable", _json, nullable=False, server_default=text("'[]'")),
     Column("last_seen", _moment, nullable=False),
 )
 

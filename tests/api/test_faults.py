@@ -7,8 +7,10 @@ from uuid import uuid4
 
 import pytest
 
+from state_manager.store.satellite_types import SatelliteType, Unavailable, register_types
 from tests.api.conftest import ECHO, LIMITED, PICKY, cluster, satellite
 from tests.factories import report_worker
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -257,3 +259,26 @@ def test_a_million_satellites_are_refused_fast(client: FlaskClient) -> None:
 
 def test_a_long_unknown_field_is_refused_fast(client: FlaskClient) -> None:
     assert len(faults(client, cluster(**{"x" * 1_000_000: 1}))) == 1
+
+
+def test_use_that_lacks_an_optional_package_is_refused_with_what_to_install(
+    client: FlaskClient, engine: Engine
+) -> None:
+    reader, gone = "satellite/test/reader", "satellite/test/gone"
+    missing = Unavailable("install the extra fast", {"engine": "fast"})
+    types = [
+        SatelliteType(reader, "satellites", unavailable=(missing,)),
+        SatelliteType(gone, "satellites", unavailable=(Unavailable("install gone"),)),
+    ]
+    register_types(engine, types)
+    satellites = [
+        satellite("fine", uses=reader, config={"engine": "slow"}),
+        satellite("fast", uses=reader, config={"engine": "fast"}),
+        satellite("gone", uses=gone),
+    ]
+    assert faults(client, cluster(*satellites)) == {
+        "satellites[1].config.engine": "install the extra fast",
+        "satellites[2].uses": "install gone",
+    }
+    register_types(engine, [SatelliteType(reader, "satellites"), SatelliteType(gone, "satellites")])
+    until(lambda: client.post("/executions", json=cluster(*satellites)).status_code == 201)
