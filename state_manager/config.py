@@ -28,6 +28,7 @@ from state_manager.setting import (
     folders,
     modules,
     names,
+    networks,
     one_of,
     seconds,
     setting,
@@ -38,6 +39,7 @@ from state_manager.unknown_settings import unknown_names, unknown_variables, unr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from ipaddress import IPv4Network, IPv6Network
 
 NOT_SETTINGS = frozenset({CONFIG_FILE, "EXOSPHERE_STATE_MANAGER_URI", "EXOSPHERE_API_KEY", "EXOSPHERE_PART_OF"})
 """Known variables that are not settings: the file's path, those of the client, and the one that `local` sets."""
@@ -183,6 +185,13 @@ class Settings(LimitSettings):
         None,
         folders,
         "folders that `file://` may name; default: all, in production none",
+    )
+    allow_private_addresses: tuple[IPv4Network | IPv6Network, ...] = setting(
+        "ALLOW_PRIVATE_ADDRESSES",
+        "workers.allow_private_addresses",
+        "",
+        networks,
+        "networks beside the public internet that `call-webhook` and its like may reach, such as `10.0.0.0/8`",
     )
     worker_concurrency: int = setting(
         "WORKER_CONCURRENCY",

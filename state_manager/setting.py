@@ -6,6 +6,7 @@ import math
 import os
 import re
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
@@ -129,6 +130,14 @@ def folders(text: str) -> tuple[Path, ...] | None:
         if not path.is_absolute():
             raise ValueError(f"{str(path)!r} is not an absolute path")
     return paths
+
+
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Parse networks separated by commas, like 10.0.0.0/8 or fd00::/8; an address is a network of one."""
+    try:
+        return tuple(ip_network(name) for name in names(text))
+    except ValueError as error:
+        raise ValueError(f"{error}; networks are written like 10.0.0.0/8 or fd00::/8") from None
 
 
 def redacted(text: str) -> str:

@@ -1,0 +1,1 @@
+"""Tests of the satellites that call other services."""
