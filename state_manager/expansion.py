@@ -43,6 +43,11 @@ class Child:
     error: str | None
 
 
+def names_in_scope(outputs: Mapping[str, Any], dynamic: Mapping[str, Any]) -> dict[str, Any]:
+    """Name outputs as their group's document does: `parse`, not `per-file[3]/parse`."""
+    return {name.removeprefix(dynamic["scopes"][0]): output for name, output in outputs.items()}
+
+
 def is_parent(attempt: Claimed) -> bool:
     """Tell whether an attempt is that of a fan-out or a group."""
     return attempt.dynamic is not None and "template" in attempt.dynamic

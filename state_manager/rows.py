@@ -79,11 +79,10 @@ class Rows:
 
     def _template(self, satellite: Satellite) -> dict[str, Any]:
         """Return the row of a satellite of a group, with names in place of ids."""
-        return {
-            **self._fields(satellite),
-            "dependencies": list(satellite.dependencies),
-            "dynamic": self._dynamic(satellite),
-        }
+        dynamic = self._dynamic(satellite)
+        if dynamic is None and satellite.dependencies:
+            dynamic = {}  # its worker has to know the group, in whose names it receives the outputs
+        return {**self._fields(satellite), "dependencies": list(satellite.dependencies), "dynamic": dynamic}
 
 
 def _has_expressions(satellite: Satellite) -> bool:

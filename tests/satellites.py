@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Ignore, Reject
 
-from exospherehost import ConfigurationError, TransientError, satellite
+from exospherehost import ConfigurationError, Prune, RequeueAfter, TransientError, satellite
 
 if TYPE_CHECKING:
     from exospherehost import Context
@@ -242,3 +242,24 @@ async def stubborn_async(context: Context) -> None:
     if context.config.get("mark"):
         Path(context.config["mark"]).write_text(f"{os.getpid()} {context.attempt}")
     await asyncio.sleep(context.config.get("seconds", 60))
+
+
+@satellite("satellite/test/prune")
+def prune(_: Context) -> None:
+    """Find nothing to do."""
+    raise Prune
+
+
+@satellite("satellite/test/poll")
+def poll(context: Context) -> dict[str, int]:
+    """Look for a file, and look again later."""
+    if not Path(context.config["file"]).exists():
+        raise RequeueAfter(context.config["every_s"])
+    return {"attempt": context.attempt}
+
+
+@satellite("satellite/test/requeue")
+def requeue(context: Context) -> None:
+    """Ask for another run a few times."""
+    if context.store.increment(context.satellite_id) <= context.config["times"]:
+        raise RequeueAfter(context.config["after_s"])

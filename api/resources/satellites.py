@@ -13,6 +13,7 @@ from api.presenter import Presenter
 from api.schemas import one_of
 from api.services import current_services
 from state_manager.errors import Conflict, NotFound
+from state_manager.expansion import names_in_scope
 from state_manager.states import SatelliteStatus, SkipReason
 from state_manager.store import satellites
 
@@ -80,7 +81,10 @@ def _retries(satellite: satellites.Member | satellites.Satellite) -> int:
 
 
 def _input(satellite: satellites.Satellite) -> dict[str, Any]:
-    return {**(satellite.dependency_outputs or {}), **satellite.input}
+    outputs = satellite.dependency_outputs or {}
+    if satellite.dynamic is not None:
+        outputs = names_in_scope(outputs, satellite.dynamic)
+    return {**outputs, **satellite.input}
 
 
 present_member = Presenter(Member, retries=_retries)

@@ -77,6 +77,7 @@ class Satellite:
     parent: UUID | None
     index: int | None
     item: Any
+    dynamic: dict[str, Any] | None
     not_before: datetime | None
     timeout_s: float | None
     retry_policy: dict[str, Any]

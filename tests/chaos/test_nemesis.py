@@ -47,10 +47,29 @@ LATE = {
     "retry_policy": {"max_attempts": 1},
 }
 
+ECHO = "satellite/exospherehost/echo"
+FANS_OUT = [
+    {"name": "list", "uses": ECHO, "config": {"items": list(range(5))}},
+    {
+        "name": "each",
+        "dependencies": ["list"],
+        "for_each": "${{ satellites.list.output.config.items }}",
+        "max_parallel": 3,
+        "satellites": [
+            {"name": "a", "uses": ECHO, "config": {"v": "${{ item }}"}},
+            {"name": "b", "uses": ECHO, "dependencies": ["a"], "if": "${{ item != `3` }}"},
+        ],
+    },
+    {"name": "last", "uses": ECHO, "dependencies": ["each"], "config": {"n": "${{ length(satellites.each.output) }}"}},
+]
+WAITS = [{"name": "waits", "uses": "satellite/test/requeue", "config": {"times": 3, "after_s": 0.2}}]
+
 KINDS: dict[str, tuple[Callable[[], list[dict[str, Any]]], set[str]]] = {
     "chain": (lambda: chain(4, 0.01), {"completed"}),
     "fan": (lambda: fan(4), {"completed"}),
     "overlapping": (overlapping, {"completed"}),
+    "fans out": (lambda: FANS_OUT, {"completed"}),
+    "waits": (lambda: WAITS, {"completed"}),
     "flaky": (lambda: [FLAKY, *chain(2, 0.01)], {"completed"}),
     "dies": (lambda: [DIES, *chain(2, 0.01)], {"completed"}),
     "fails": (lambda: [FAILS, CLEANS_UP, SKIPPED], {"failed"}),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from exospherehost import ConfigurationError, LogicError, Prune
 from state_manager.config import settings
 from state_manager.errors import ExpressionError
-from state_manager.expansion import MAX_ITEMS, ChildFailed, children, gathered
+from state_manager.expansion import MAX_ITEMS, ChildFailed, children, gathered, names_in_scope
 from state_manager.expressions.evaluation import is_true
 from state_manager.expressions.resolution import resolve
 from state_manager.store.transitions import Expansion
@@ -40,9 +40,10 @@ class Dynamic:
             raise ConditionFailed
 
     def with_values(self) -> Claimed:
-        """Return the attempt with the values of its expressions."""
+        """Return the attempt with the values of its expressions, and the names of its group for what it depends on."""
         config, given = self._resolved([self._attempt.config, self._attempt.input])
-        return replace(self._attempt, config=config, input=given)
+        outputs = names_in_scope(self._attempt.dependency_outputs or {}, self._fields)
+        return replace(self._attempt, config=config, input=given, dependency_outputs=outputs)
 
     def expand(self) -> Expansion | list[Any]:
         """Return the children of a parent; an empty list where it has no items, which is its output then."""

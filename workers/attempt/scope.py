@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from exospherehost import ConfigurationError
 from state_manager.config import settings
 from state_manager.expressions.syntax import parse
-from state_manager.expressions.text import find
+from state_manager.expressions.text import Code, find, split
 from state_manager.store import scope
 from workers.attempt.database import ask
 
@@ -31,7 +31,8 @@ def names_of(attempt: Claimed, values: Collection[Any], secrets: Mapping[str, st
 
     Raises ConfigurationError where the outputs among it are larger than MAX_INPUT_BYTES together.
     """
-    names = [parse(code).names for _, code in find(list(values))]
+    parts = [part for _, text in find(list(values)) for part in split(text)]
+    names = [parse(part.text).names for part in parts if isinstance(part, Code)]
     roots = {root for one in names for root in one.roots}
     found: dict[str, Any] = {"secrets": secrets, "item": attempt.item, "index": attempt.index}
     if roots & {"inputs", "execution"}:
