@@ -48,7 +48,7 @@ LATE = {
 }
 
 ECHO = "satellite/exospherehost/echo"
-FANS_OUT = [
+FANS_OUT: list[dict[str, Any]] = [
     {"name": "list", "uses": ECHO, "config": {"items": list(range(5))}},
     {
         "name": "each",

@@ -69,6 +69,24 @@ def test_watcher_is_shown_the_execution_and_told_every_event_to_its_last(system:
     assert system.execution(execution_id)["seq"] == last["seq"]
 
 
+def test_progress_counts_the_satellites_that_a_fan_out_adds(system: System) -> None:
+    each = {"name": "each", "uses": "satellite/test/nothing", "for_each": [1, 2, 3], "dependencies": ["first"]}
+    execution_id = system.submit({"name": "first", "uses": "satellite/test/nothing"}, each)
+    system.wait(execution_id)
+    whole = watched(system, f"/ws/executions/{execution_id}?since=0")
+    assert_it_saw_all(whole, system, execution_id, since=0)
+    total, ended = 2, 0
+    for event in whole.events:
+        total += event["data"]["children"] if event["kind"] == "expanded" else 0
+        ended += event["kind"] == "completed" and event["satellite_id"] is not None
+        assert event["progress"] == round(100 * ended / total, 2)
+        later = watched(system, f"/ws/executions/{execution_id}?since={event['seq']}")
+        assert [one["progress"] for one in later.events] == [
+            one["progress"] for one in whole.events if one["seq"] > event["seq"]
+        ]
+    assert (total, ended) == (5, 5)
+
+
 def test_many_watchers_of_one_execution_are_told_the_same(system: System, tmp_path: Path) -> None:
     execution_id = system.submit(*gated(tmp_path / "open", *fan(100, 0.001)))
 
