@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 
 from api.cluster_document import ClusterDocument, RetryPolicyDocument
 from api.faults import faults_of
-from state_manager.cluster import Cluster, Satellite
+from state_manager.cluster import MAX_GROUPS, Cluster, Satellite, walk
 from state_manager.errors import Fault, InvalidDocument
 
 if TYPE_CHECKING:
@@ -41,42 +41,65 @@ def load(validator: Validator, document: Mapping[str, Any]) -> tuple[Cluster, di
 
 def _refuse_oversize(document: Mapping[str, Any], limits: Limits) -> None:
     """Refuse a document that is too large at once, instead of with a fault for each of a million satellites."""
-    satellites = _listed(document.get("satellites"))
-    edges = sum(len(_listed(one.get("dependencies"))) for one in satellites if isinstance(one, dict))
-    for count, what, allowed in (
-        (len(satellites), "satellites", limits.satellites),
+    level = _listed(document.get("satellites"))
+    count = edges = depth = 0
+    while level:
+        if depth > MAX_GROUPS:
+            raise InvalidDocument([Fault("satellites", f"groups are nested more than {MAX_GROUPS} deep")])
+        depth += 1
+        count += len(level)
+        given = [one for one in level if isinstance(one, dict)]
+        edges += sum(len(_listed(one.get("dependencies"))) for one in given)
+        level = [inner for one in given if "satellites" in one for inner in _listed(one["satellites"])]
+    for number, what, allowed in (
+        (count, "satellites", limits.satellites),
         (edges, "dependencies in all", limits.edges),
     ):
-        if count > allowed:
-            raise InvalidDocument([Fault("satellites", f"{count} {what}; at most {allowed} are allowed")])
+        if number > allowed:
+            raise InvalidDocument([Fault("satellites", f"{number} {what}; at most {allowed} are allowed")])
 
 
 def _other_faults(validator: Validator, document: Mapping[str, Any], shape: Collection[Fault]) -> Iterator[Fault]:
     """Validate what can be read of the document; a fault at or below a fault of the shape only repeats it."""
-    read = [_readable(at, one) for at, one in enumerate(_listed(document.get("satellites")))]
-    satellites = (*read, *_strangers(read))
-    known = {fault.path for fault in shape} | {f"satellites[{at}]" for at in range(len(read), len(satellites))}
-    roomy = replace(validator.limits, satellites=len(satellites))
+    known = {fault.path for fault in shape}
+    satellites = _readable_list(document.get("satellites"), "", known)
+    identifier = document.get("identifier")
+    cluster = Cluster(identifier if isinstance(identifier, str) else "", satellites, retry=_readable_policy(document))
+    roomy = replace(validator.limits, satellites=sum(1 for _ in walk(satellites)))
     try:
-        validator.validate(Cluster("", satellites, retry=_readable_policy(document)), roomy)
+        validator.validate(cluster, roomy)
     except InvalidDocument as error:
         yield from (fault for fault in error.faults if known.isdisjoint(_prefixes(fault.path)))
 
 
-def _readable(at: int, raw: object) -> Satellite:
+def _readable_list(raw: object, above: str, known: set[str]) -> tuple[Satellite, ...]:
+    """Read a list of satellites; adds to `known` the paths of those that only stand for what cannot be read."""
+    read = [_readable(at, one, f"{above}satellites[{at}].", known) for at, one in enumerate(_listed(raw))]
+    strangers = _strangers(read)
+    known |= {f"{above}satellites[{at}]" for at in range(len(read), len(read) + len(strangers))}
+    return (*read, *strangers)
+
+
+def _readable(at: int, raw: object, above: str, known: set[str]) -> Satellite:
     """Read what validation needs of a satellite; an unreadable name or type is replaced by one of its own."""
     given = raw if isinstance(raw, dict) else {}
     name, uses, config, queue = (given.get(field) for field in ("name", "uses", "config", "queue"))
+    own, condition, for_each = (given.get(field) for field in ("input", "if", "for_each"))
+    inner = _readable_list(given.get("satellites"), above, known)
     return Satellite(
         name=name if isinstance(name, str) else f"{_NOBODY}{at}",
-        uses=uses if isinstance(uses, str) and uses else _NOBODY,
+        uses=uses if isinstance(uses, str) and uses else None if "satellites" in given else _NOBODY,
         config=config if isinstance(config, dict) else {},
+        input=own if isinstance(own, dict) else {},
         dependencies=tuple(
             one if isinstance(one, str) else f"{_NOBODY}{at}.{nth}"
             for nth, one in enumerate(_listed(given.get("dependencies")))
         ),
         queue=queue if isinstance(queue, str) else None,
         retry=_readable_policy(given),
+        condition=condition if isinstance(condition, str) else None,
+        for_each=for_each if isinstance(for_each, str | list) else None,
+        satellites=inner,
     )
 
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from api import yaml_values
-from api.faults import as_path
-from state_manager.errors import Fault, InvalidDocument
+from state_manager.errors import Fault, InvalidDocument, as_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from state_manager.errors import Fault
+from state_manager.errors import Fault, as_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-
-def as_path(steps: Iterable[str | int]) -> str:
-    """Write a path into a document as faults have it: `satellites[3].dependencies[0]`."""
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-    return path.removeprefix(".")
+    from collections.abc import Iterator, Mapping
 
 
 def faults_of(messages: Mapping[Any, Any], above: tuple[str | int, ...] = ()) -> Iterator[Fault]:

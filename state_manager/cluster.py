@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from state_manager.states import FailurePolicy, RunWhen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 SLAS = {"6h": timedelta(hours=6), "12h": timedelta(hours=12), "24h": timedelta(hours=24)}
 """Service levels, as time from submission to deadline."""
 
+MAX_GROUPS = 8
+"""How deep groups may be nested in each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Satellite:
-    """One unit of work of a cluster, by name: `uses` says which satellite type runs it, or it is a group."""
+    """One unit of work of a cluster, by name.
+
+    `uses` says which satellite type runs it. A group has `satellites` instead, whose names are its own.
+    """
 
     name: str
-    uses: str = ""
+    uses: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
     input: dict[str, Any] = field(default_factory=dict)
     dependencies: tuple[str, ...] = ()
@@ -27,13 +36,21 @@ class Satellite:
     """Those fields of a `RetryPolicy` that the satellite sets itself."""
     run_when: RunWhen = RunWhen.ALL_SUCCESS
     condition: str | None = None
-    """Its `if`, an expression."""
+    """The expression of `if`."""
     for_each: str | list[Any] | None = None
-    """The items of a fan-out, or the expression that gives them."""
+    """The items of a fan-out, or the expression that they are the value of."""
     max_parallel: int | None = None
-    """Most items that run at a time."""
     satellites: tuple[Satellite, ...] = ()
-    """The satellites of a group."""
+
+    @property
+    def is_group(self) -> bool:
+        """Tell whether it runs satellites of its own instead of a satellite type."""
+        return self.uses is None
+
+    @property
+    def is_parent(self) -> bool:
+        """Tell whether it has children when it runs: one for each item, or those of its group."""
+        return self.uses is None or self.for_each is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +74,12 @@ class Cluster:
     def project(self) -> str:
         """The part of the identifier before the slash."""
         return self.identifier.partition("/")[0]
+
+
+def walk(satellites: Iterable[Satellite], above: str = "") -> Iterator[tuple[str, Satellite]]:
+    """List satellites and those in their groups, each with its path: `satellites[2].satellites[0]`."""
+    for at, satellite in enumerate(satellites):
+        path = f"{above}satellites[{at}]"
+        yield path, satellite
+        if satellite.satellites:
+            yield from walk(satellite.satellites, f"{path}.")

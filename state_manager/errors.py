@@ -29,6 +29,12 @@ class Fault:
     message: str
 
 
+def as_path(steps: Iterable[str | int]) -> str:
+    """Write a path into a document as faults have it: `satellites[3].dependencies[0]`."""
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return path.removeprefix(".")
+
+
 class StateManagerError(Exception):
     """The State Manager could not do what was asked."""
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from state_manager.cluster import walk
 from state_manager.errors import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from state_manager.cluster import Satellite
+
+_CHILD = re.compile(r"[/\[]")
+"""What follows the parent's name in a child's: `parse[3]`, `per-file[3]/parse`, `group/parse`."""
 
 SPELLED_OUT = 20
 """Names of a cycle that are written out; the middle of a longer one is counted instead."""
@@ -34,13 +39,52 @@ class Limits:
 
 
 def faults(satellites: Sequence[Satellite], limits: Limits) -> list[Fault]:
-    """List every fault of the graph: limits, duplicate names, bad dependencies, cycles. Linear in its size."""
-    found = [*_over_limits(satellites, limits), *_duplicates(satellites), *_bad_dependencies(satellites)]
-    depth, cycles = _walk(satellites)
-    found += [Fault(f"satellites[{at}].dependencies", f"cycle: {_spell(names)}") for at, names in cycles]
-    if depth > limits.depth:
-        found.append(Fault("satellites", f"{depth} satellites deep; at most {limits.depth} are allowed"))
+    """List every fault of the graph and of the groups in it. Linear in its size.
+
+    These are exceeded limits, duplicate and ambiguous names, bad dependencies, and cycles.
+    """
+    found = [*_over_limits(satellites, limits), *_ambiguous_names(satellites)]
+    for above, scope in scopes(satellites):
+        found += [*_duplicates(scope, above), *_bad_dependencies(scope, above)]
+        depth, cycles = _walk(scope)
+        found += [Fault(f"{above}satellites[{at}].dependencies", f"cycle: {_spell(names)}") for at, names in cycles]
+        if depth > limits.depth:
+            found.append(Fault(f"{above}satellites", f"{depth} satellites deep; at most {limits.depth} are allowed"))
     return found
+
+
+def scopes(satellites: Sequence[Satellite]) -> Iterator[tuple[str, Sequence[Satellite]]]:
+    """List the lists of satellites in which names are unique, the groups' too, with what is above each in paths."""
+    yield "", satellites
+    for path, satellite in walk(satellites):
+        if satellite.satellites:
+            yield f"{path}.", satellite.satellites
+
+
+def ancestors(satellites: Sequence[Satellite]) -> list[int]:
+    """Return the satellites that end before each one, as a mask: bit n is the n-th satellite.
+
+    Ten thousand masks take 12 MB at most. A satellite on or behind a cycle has all bits: the cycle is the fault.
+    """
+    index = {satellite.name: at for at, satellite in enumerate(satellites)}
+    needs = [{index[name] for name in one.dependencies if name in index} for one in satellites]
+    leads_to: list[list[int]] = [[] for _ in satellites]
+    for at, needed in enumerate(needs):
+        for one in needed:
+            leads_to[one].append(at)
+    masks = [-1] * len(satellites)
+    left = [len(needed) for needed in needs]
+    ready = [at for at, count in enumerate(left) if not count]
+    while ready:
+        at = ready.pop()
+        masks[at] = 0
+        for one in needs[at]:
+            masks[at] |= masks[one] | 1 << one
+        for after in leads_to[at]:
+            left[after] -= 1
+            if not left[after]:
+                ready.append(after)
+    return masks
 
 
 def suggestion(name: str, known: Collection[str], cutoff: float = RESEMBLING) -> str:
@@ -70,32 +114,52 @@ class Suggestions:
 
 
 def _over_limits(satellites: Sequence[Satellite], limits: Limits) -> Iterator[Fault]:
-    edges = sum(len(satellite.dependencies) for satellite in satellites)
+    every = [satellite for _, satellite in walk(satellites)]
+    edges = sum(len(satellite.dependencies) for satellite in every)
     for count, what, allowed in (
-        (len(satellites), "satellites", limits.satellites),
+        (len(every), "satellites", limits.satellites),
         (edges, "dependencies in all", limits.edges),
     ):
         if count > allowed:
             yield Fault("satellites", f"{count} {what}; at most {allowed} are allowed")
 
 
-def _duplicates(satellites: Sequence[Satellite]) -> Iterator[Fault]:
+def _duplicates(satellites: Sequence[Satellite], above: str) -> Iterator[Fault]:
     first: dict[str, int] = {}
     for at, satellite in enumerate(satellites):
         if first.setdefault(satellite.name, at) != at:
             yield Fault(
-                f"satellites[{at}].name",
-                f"duplicate name {satellite.name!r}, first used by satellites[{first[satellite.name]}]",
+                f"{above}satellites[{at}].name",
+                f"duplicate name {satellite.name!r}, first used by {above}satellites[{first[satellite.name]}]",
             )
 
 
-def _bad_dependencies(satellites: Sequence[Satellite]) -> Iterator[Fault]:
+def _ambiguous_names(satellites: Sequence[Satellite]) -> Iterator[Fault]:
+    """Refuse names that a child may have at run time: `parse[3]` beside a fan-out `parse`, `a/b` beside a group `a`.
+
+    The parts of a child's name have neither `/` nor `[`, so that it says unambiguously whose child it is.
+    """
+    parents = {satellite.name for satellite in satellites if satellite.is_parent}
+    if not parents:
+        return
+    for path, satellite in walk(satellites):
+        first = _CHILD.split(satellite.name, maxsplit=1)[0]
+        in_a_group = path.count("satellites[") > 1
+        if first == satellite.name:
+            continue
+        if satellite.is_parent or in_a_group:
+            yield Fault(f"{path}.name", f"{satellite.name!r} has / or [, which mark the children in their names")
+        elif first in parents:
+            yield Fault(f"{path}.name", f"{satellite.name!r} may become the name of a child of {first!r}")
+
+
+def _bad_dependencies(satellites: Sequence[Satellite], above: str) -> Iterator[Fault]:
     names = {satellite.name: None for satellite in satellites}
     suggested = Suggestions(names)
     for at, satellite in enumerate(satellites):
         seen: set[str] = set()
         for nth, dependency in enumerate(satellite.dependencies):
-            path = f"satellites[{at}].dependencies[{nth}]"
+            path = f"{above}satellites[{at}].dependencies[{nth}]"
             if dependency in seen:
                 yield Fault(path, f"duplicate dependency {dependency!r}")
             elif dependency == satellite.name:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from state_manager.cluster import walk
 from state_manager.errors import Fault
 from state_manager.graph import RESEMBLING, Suggestions
 from state_manager.retry import NEVER_RETRIED, ErrorKind
@@ -34,9 +35,9 @@ def policy_faults(cluster: Cluster, kinds: Mapping[str, Collection[str]], defaul
 
 def _unknown_kinds(cluster: Cluster, kinds: Mapping[str, Collection[str]]) -> Iterator[Fault]:
     """Judge a kind by the types that may raise it; where one of them is unknown, name only what looks misspelled."""
-    used = frozenset(satellite.uses for satellite in cluster.satellites)
-    levels = [("retry_policy", cluster.retry, used)]
-    levels += [(_path(at), one.retry, frozenset({one.uses})) for at, one in enumerate(cluster.satellites) if one.retry]
+    every = [(path, one, one.uses) for path, one in walk(cluster.satellites) if one.uses is not None]
+    levels = [("retry_policy", cluster.retry, frozenset(uses for _, _, uses in every))]
+    levels += [(f"{path}.retry_policy", one.retry, frozenset({uses})) for path, one, uses in every if one.retry]
     suggestions: dict[tuple[frozenset[str], bool], Suggestions] = {}
     for path, retry, types in levels:
         if "retry_on" not in retry:
@@ -65,7 +66,7 @@ def _bad_delays(cluster: Cluster, default: RetryPolicy) -> Iterator[Fault]:
     defaults: dict[str, Any] = {"base_delay": default.base_delay, "max_delay": default.max_delay}
     of_cluster = defaults | cluster.retry
     cluster_is_named = False
-    for at, satellite in enumerate(cluster.satellites):
+    for place, satellite in walk(cluster.satellites):
         own = defaults.keys() & satellite.retry.keys()
         if not own and cluster_is_named:
             continue
@@ -75,7 +76,7 @@ def _bad_delays(cluster: Cluster, default: RetryPolicy) -> Iterator[Fault]:
             cluster_is_named |= not own
             level = satellite.retry if own else cluster.retry
             field = "max_delay" if "max_delay" in level else "base_delay"
-            path = f"{_path(at)}.{field}" if own else f"retry_policy.{field}"
+            path = f"{place}.retry_policy.{field}" if own else f"retry_policy.{field}"
             yield Fault(
                 path,
                 f"max_delay, {_origin(most, 'max_delay', satellite.retry, cluster.retry)}, is below "
@@ -88,7 +89,3 @@ def _origin(value: float, field: str, of_satellite: Mapping[str, Any], of_cluste
     if field in of_satellite:
         return f"{value:g} s"
     return f"{value:g} s ({'of the cluster' if field in of_cluster else 'the default'})"
-
-
-def _path(at: int) -> str:
-    return f"satellites[{at}].retry_policy"

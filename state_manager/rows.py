@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from uuid_utils.compat import uuid7
 
 from exospherehost.satellites import DEFAULT_QUEUE
+from state_manager.dynamic import has_expressions, is_decided_for_each_item, is_dynamic
 from state_manager.expansion import GROUP
-from state_manager.expressions.text import OPENING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,20 +61,22 @@ class Rows:
         }
 
     def _dynamic(self, satellite: Satellite) -> dict[str, Any] | None:
-        """Return what is resolved when the satellite runs; None for one that has no such thing."""
-        found: dict[str, Any] = {}
-        if satellite.condition is not None:
-            found["if"] = satellite.condition
-        if satellite.for_each is not None:
-            found["for_each"] = satellite.for_each
-        if satellite.max_parallel is not None:
-            found["max_parallel"] = satellite.max_parallel
-        if satellite.satellites:
+        """Return what is decided when the satellite runs; None for one that has no such thing."""
+        if not is_dynamic(satellite):
+            return None
+        each = is_decided_for_each_item(satellite)
+        found: dict[str, Any] = {
+            "if": None if each else satellite.condition,
+            "for_each": satellite.for_each,
+            "max_parallel": satellite.max_parallel,
+        }
+        if satellite.is_group:
             found["template"] = [self._template(one) for one in satellite.satellites]
         elif satellite.for_each is not None:
-            values: dict[str, Any] | None = {} if _has_expressions(satellite) else None
+            own = {"if": satellite.condition} if each else {}
+            values = own if each or has_expressions(satellite) else None
             found["template"] = [{**self._fields(satellite), "name": "", "dependencies": [], "dynamic": values}]
-        return found if found or _has_expressions(satellite) else None
+        return {name: value for name, value in found.items() if value is not None}
 
     def _template(self, satellite: Satellite) -> dict[str, Any]:
         """Return the row of a satellite of a group, with names in place of ids."""
@@ -83,10 +84,3 @@ class Rows:
         if dynamic is None and satellite.dependencies:
             dynamic = {}  # its worker has to know the group, in whose names it receives the outputs
         return {**self._fields(satellite), "dependencies": list(satellite.dependencies), "dynamic": dynamic}
-
-
-def _has_expressions(satellite: Satellite) -> bool:
-    """Tell whether its configuration or input has an expression, or the text that stands for its opening."""
-    if not satellite.config and not satellite.input:
-        return False
-    return OPENING in json.dumps([satellite.config, satellite.input])

@@ -14,10 +14,10 @@ from kombu import Queue
 from exospherehost.satellites import DEFAULT_QUEUE, SatelliteDefinition
 from state_manager import logging_setup
 from state_manager.config import settings
+from state_manager.configurations import check_schema
 from state_manager.store import satellite_types
 from state_manager.store.outages import retry_until_available
 from state_manager.store.satellite_types import SatelliteType, Unavailable
-from state_manager.validation import check_schema
 from workers import process, registry
 from workers.app import app
 from workers.attempt import interrupts, logs, prints

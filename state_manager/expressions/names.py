@@ -92,8 +92,13 @@ class _Walk:
         return _VALUE
 
     def read(self, place: _Place) -> None:
-        """Refuse to read as a whole what can only be read by name, so that all names are known beforehand."""
-        if place.kind is _Kind.SATELLITES:
+        """Refuse to read as a whole what can only be read by name, so that all names are known beforehand.
+
+        The scope itself can be read: all that is in it but satellites and secrets, of which it holds what is named.
+        """
+        if place.kind is _Kind.SCOPE:
+            self.roots |= {"inputs", "execution"}
+        elif place.kind is _Kind.SATELLITES:
             self.faults.append("satellites are read by their names alone: satellites.NAME.output")
         elif place.kind is _Kind.SATELLITE:
             self.faults.append(f"of a satellite its output can be read: {written(place.name)}.output")

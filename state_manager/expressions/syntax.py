@@ -14,6 +14,7 @@ from jmespath.parser import ParsedResult, Parser
 
 from state_manager.errors import ExpressionError
 from state_manager.expressions.names import Names, names_of
+from state_manager.expressions.text import codes, find
 
 DEEPEST = 100
 """Deepest nesting of parentheses, and of operations; evaluating one level takes about three frames."""
@@ -49,6 +50,17 @@ def parse(code: str) -> Expression:
     _check_depth(code, tree)
     _check_functions(code, tree)
     return Expression(code, tree, names_of(tree))
+
+
+def names_in(value: Any) -> Names:
+    """List what the expressions in a JSON value refer to, all together; raises ExpressionError."""
+    found = [parse(code).names for _, text in find(value) for code in codes(text)]
+    return Names(
+        satellites=tuple(dict.fromkeys(name for one in found for name in one.satellites)),
+        secrets=tuple(dict.fromkeys(name for one in found for name in one.secrets)),
+        roots=frozenset(root for one in found for root in one.roots),
+        faults=tuple(dict.fromkeys(fault for one in found for fault in one.faults)),
+    )
 
 
 class _Lexer(Lexer):  # type: ignore[misc]  # jmespath has no types

@@ -15,6 +15,9 @@ OPENING = "${{"
 LONGEST = 1_000
 """Most characters of an expression, without the braces and the space around it."""
 
+SHOWN = 40
+"""Characters that are shown of what is too long, or does not end."""
+
 _OPENING = re.compile(r"\$?\$\{\{")
 _QUOTED_OR_BRACE = re.compile(
     r"""'(?:[^'\\]|\\.)*+' | "(?:[^"\\]|\\.)*+" | `(?:[^`\\]|\\.)*+` | [{}'"`]""", re.DOTALL | re.VERBOSE
@@ -51,8 +54,23 @@ def split(text: str) -> list[str | Code]:
     return [part for part in parts if part]
 
 
+def mentions(value: Any) -> bool:
+    """Tell whether a JSON value may hold an expression, or its escape, in any of its strings; keys are plain text."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            if OPENING in one:
+                return True
+        elif isinstance(one, dict):
+            left.extend(one.values())
+        elif isinstance(one, list):
+            left.extend(one)
+    return False
+
+
 def find(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """List the strings in a JSON value that may hold expressions, each with its path. Keys are plain text."""
+    """List the strings in a JSON value that may hold expressions, each with its path."""
     if isinstance(value, str):
         if OPENING in value:
             yield path, value
@@ -60,6 +78,19 @@ def find(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[s
         for key, below in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(below, str | dict | list):
                 yield from find(below, (*path, key))
+
+
+def codes(text: str) -> list[str]:
+    """List the code of the expressions in a text; raises ExpressionError."""
+    return [part.text for part in split(text) if isinstance(part, Code)]
+
+
+def is_one(text: str) -> bool:
+    """Tell whether a text is one expression and nothing else, so that its value keeps its type."""
+    match split(text):
+        case [Code()]:
+            return True
+    return False
 
 
 def _end(text: str, start: int) -> int:
@@ -87,5 +118,5 @@ def _code(text: str) -> Code:
 
 
 def _beginning(text: str, start: int) -> str:
-    shown = text[start : start + 40].strip()
-    return f"{shown} …" if len(text) - start > len(shown) else shown
+    more = " …" if len(text) > start + SHOWN else ""
+    return text[start : start + SHOWN].strip() + more

@@ -115,7 +115,7 @@ def test_required_fields_are_missed(client: FlaskClient) -> None:
     assert faults(client, cluster(satellites=[])).keys() == {"satellites"}
 
 
-@pytest.mark.parametrize("field", ["for_each", "if", "secrets"])
+@pytest.mark.parametrize("field", ["secrets", "trigger"])
 def test_what_is_not_there_yet_is_unknown(client: FlaskClient, field: str) -> None:
     assert faults(client, cluster(satellite("a", **{field: 1}))).keys() == {f"satellites[0].{field}"}
 

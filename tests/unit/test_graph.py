@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import state_manager.graph
+from state_manager.cluster import Satellite
+from state_manager.errors import Fault
 from state_manager.graph import Limits, faults
 from tests import factories
 from tests.instruction_count import growth
@@ -175,3 +177,49 @@ def test_graph_is_faultless_exactly_when_it_is_acyclic(graph: Graph) -> None:
     assert found(graph, Limits(depth=depth - 1)) == [
         ("satellites", f"{depth} satellites deep; at most {depth - 1} are allowed")
     ]
+
+
+def in_a_group(graph: Graph, name: str = "g") -> Satellite:
+    return Satellite(name, satellites=factories.satellites(graph))
+
+
+def test_groups_are_graphs_of_their_own_and_each_fault_has_its_path() -> None:
+    tangled = Satellite("outer", satellites=(in_a_group({"a": ["b"], "b": ["a"]}), *factories.satellites({"c": ["a"]})))
+    twins = Satellite("twins", satellites=factories.satellites({"a": []}) * 2)
+    places = [(fault.path, fault.message) for fault in faults([tangled, twins], Limits())]
+    assert places == [
+        ("satellites[0].satellites[1].dependencies[0]", "unknown dependency 'a'"),
+        ("satellites[0].satellites[0].satellites[1].dependencies", "cycle: b → a → b"),
+        ("satellites[1].satellites[1].name", "duplicate name 'a', first used by satellites[1].satellites[0]"),
+    ]
+
+
+def test_names_in_groups_are_their_own() -> None:
+    assert faults([in_a_group({"a": [], "b": ["a"]}), *factories.satellites({"a": []})], Limits()) == []
+
+
+def test_limits_count_the_satellites_of_groups() -> None:
+    cluster = [Satellite("g", satellites=(in_a_group({"a": [], "b": ["a"]}), *factories.satellites({"c": []})))]
+    assert faults(cluster, Limits(satellites=5, edges=1)) == []
+    assert [fault.message for fault in faults(cluster, Limits(satellites=4, edges=0))] == [
+        "5 satellites; at most 4 are allowed",
+        "1 dependencies in all; at most 0 are allowed",
+    ]
+    assert [fault.path for fault in faults(cluster, Limits(depth=1))] == ["satellites[0].satellites[0].satellites"]
+
+
+@pytest.mark.parametrize("name", ["parse[3]", "parse[03]", "parse/x", "parse[1]/x"])
+def test_name_that_a_child_may_have_is_refused(name: str) -> None:
+    for parent in (Satellite("parse", "type", for_each=[1]), in_a_group({"x": []}, "parse")):
+        (fault,) = faults([Satellite(name, "type"), parent], Limits())
+        assert fault == Fault("satellites[0].name", f"{name!r} may become the name of a child of 'parse'")
+    assert faults([Satellite(name, "type"), Satellite("parse", "type")], Limits()) == []
+    assert faults([Satellite(name, "type"), Satellite("pars", "type", for_each=[1])], Limits()) == []
+
+
+@pytest.mark.parametrize("name", ["a/b", "a[1]", "["])
+def test_names_of_parents_and_in_groups_do_not_look_like_those_of_children(name: str) -> None:
+    message = f"{name!r} has / or [, which mark the children in their names"
+    assert faults([Satellite(name, "type", for_each=[1])], Limits()) == [Fault("satellites[0].name", message)]
+    inside = Satellite("g", satellites=(Satellite(name, "type"),))
+    assert faults([inside], Limits()) == [Fault("satellites[0].satellites[0].name", message)]
