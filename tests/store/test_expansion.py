@@ -19,6 +19,7 @@ from tests.store.attempts import (
     expanded,
     fail,
     failed,
+    failed_for_now,
     fire_due,
     requeued,
     rows,
@@ -29,9 +30,11 @@ from tests.store.attempts import (
 from tests.store.invariants import assert_sound
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Engine
 
-    from state_manager.store.transitions import Settled
+    from state_manager.store.transitions import Claimed, Outcome, Settled
     from tests.factories import Graph, Submitted
 
 FAN: dict[str, Any] = {"for_each": []}
@@ -145,14 +148,25 @@ def test_retry_of_a_parent_brings_its_failed_children_back(engine: Engine) -> No
     assert_sound(engine, submitted.execution_id)
 
 
-def test_gather_that_a_retry_overtakes_is_done_again(engine: Engine) -> None:
+OUTCOMES = {
+    "failed": failed,
+    "failed for now": lambda attempt: failed_for_now(attempt, 60),
+    "skipped": skipped,
+    "completed": lambda attempt: completed(attempt, {"a": 1}),
+}
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES)
+def test_gather_that_a_retry_overtakes_is_done_again(engine: Engine, outcome: Callable[[Claimed], Outcome]) -> None:
     submitted = fan_out(engine, 2)
     fail(engine, submitted, "parent[0]")
     complete(engine, submitted, "parent[1]")
     (gather,) = claim(engine, submitted, "parent")
     executions.retry(engine, submitted.execution_id, submitted["parent[0]"])
-    assert settle(engine, failed(gather)).landed == {gather.id}
-    assert statuses(engine, submitted)["parent"] == "pending"
+    assert settle(engine, outcome(gather)).landed == {gather.id}
+    parent = rows(engine, submitted)["parent"]
+    assert (parent["status"], parent["attempt"], parent["not_before"], parent["output"]) == ("pending", 0, None, None)
+    assert_sound(engine, submitted.execution_id)
     assert complete(engine, submitted, "parent[0]").ready == (submitted["parent"],)
     assert_sound(engine, submitted.execution_id)
 
