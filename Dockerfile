@@ -1,5 +1,5 @@
 FROM python:3.12-slim
-RUN pip install --no-cache-dir uv && useradd --create-home exosphere
+RUN pip install --no-cache-dir uv && useradd --create-home exosphere && install --directory --owner exosphere /artifacts
 WORKDIR /app
 COPY pyproject.toml ./
 ENV UV_PROJECT_ENVIRONMENT=/opt/venv PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1

@@ -14,7 +14,8 @@ from pathlib import Path
 from local.errors import CannotStart
 from local.output import print_message
 from local.serve import serve
-from state_manager.config import ConfigurationFault, load_settings
+from state_manager.config import load_settings
+from state_manager.errors import ConfigurationFault
 
 HELP = """\
 With CLUSTER, standard output gets the final execution as JSON; of a long one, how it and its satellites ended.

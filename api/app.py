@@ -14,10 +14,12 @@ from api.best_effort import BestEffortDispatcher
 from api.deadline_executor import DeadlineExecutor
 from api.live import sockets
 from api.live.hub import Hub
-from api.resources import events, executions, health, home, logs, satellites, secrets, summary
+from api.native_threads import call_in_native_thread
+from api.resources import artifacts, events, executions, health, home, logs, satellites, secrets, summary
 from api.services import EXTENSION, Services
 from api.unread_bodies import LingeringClose
 from state_manager import config, logging_setup
+from state_manager.artifact_bytes import ArtifactBytes
 from state_manager.graph import Limits
 from state_manager.lifecycle import Lifecycle
 from state_manager.notifications import Notifier
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
 
     from state_manager.config import Settings
 
-BLUEPRINTS = tuple(one.blueprint for one in (executions, events, satellites, logs, secrets, summary, health, home))
+BLUEPRINTS = tuple(
+    one.blueprint for one in (executions, events, satellites, logs, artifacts, secrets, summary, health, home)
+)
 SWAGGER_UI = "/docs/swagger-ui/"
 
 BROKER_CALLS = 8
@@ -98,6 +102,7 @@ def _services(settings: Settings, database_uri: str) -> Services:
         dispatcher=dispatcher,
         lifecycle=Lifecycle(engine, dispatcher, Notifier(redis), settings.max_concurrent_executions),
         keys=configured_keys(settings),
+        artifact_bytes=ArtifactBytes(settings, call_in_native_thread),
     )
 
 

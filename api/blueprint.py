@@ -34,8 +34,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
         self,
         method: str,
         rule: str,
-        schema: type[Schema] | None,
+        schema: type[Schema] | Mapping[str, str] | None,
         *,
+        media_type: str | None = None,
         status: HTTPStatus = HTTPStatus.OK,
         query: type[Schema] | None = None,
         headers: type[Schema] | None = None,
@@ -45,13 +46,18 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask-smorest
     ) -> Callable[[View], View]:
         """Route a view, document it, and hand it its parsed query or headers.
 
+        What is no JSON has a `media_type`, and a schema as OpenAPI writes it.
+
         `also` are other statuses that come with the same response, `errors` those that come with an error.
         """
 
         def declare(view: View) -> View:
-            declared: Any = self.response(status, schema)(view)
-            for other, shown in (*((one, schema) for one in also), *((one, Error) for one in errors)):
-                declared = self.alt_response(other, schema=shown, description=other.phrase)(declared)
+            declared: Any = self.response(status, schema, content_type=media_type)(view)
+            for other, shown, kind in (
+                *((one, schema, media_type) for one in also),
+                *((one, Error, None) for one in errors),
+            ):
+                declared = self.alt_response(other, schema=shown, content_type=kind, description=other.phrase)(declared)
             for asked, location in ((headers, "headers"), (query, "query")):
                 if asked is not None:
                     declared = self.arguments(asked, location=location)(declared)

@@ -15,7 +15,17 @@ from wsproto.utilities import RemoteProtocolError
 
 from api.faults import faults_of
 from api.services import current_services
-from state_manager.errors import Conflict, Fault, InvalidDocument, InvalidQuery, NotFound, NotMigrated, StoreUnavailable
+from state_manager.errors import (
+    BytesMissing,
+    Conflict,
+    Fault,
+    InvalidDocument,
+    InvalidQuery,
+    LocationFailed,
+    NotFound,
+    NotMigrated,
+    StoreUnavailable,
+)
 from state_manager.store.outages import describe, is_outage
 from state_manager.store.schema import lacks_migration
 
@@ -34,6 +44,8 @@ STATUS: Mapping[type[Exception], HTTPStatus] = {
     InvalidDocument: HTTPStatus.UNPROCESSABLE_ENTITY,
     InvalidQuery: HTTPStatus.UNPROCESSABLE_ENTITY,
     NotFound: HTTPStatus.NOT_FOUND,
+    BytesMissing: HTTPStatus.GONE,
+    LocationFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     Conflict: HTTPStatus.CONFLICT,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     RemoteProtocolError: HTTPStatus.BAD_REQUEST,
@@ -66,14 +78,14 @@ def respond(error: Exception) -> Response | AnyResponse:
             HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR),
             _message(error),
             _query_faults(error),
-            {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After"}},
+            {name: value for name, value in error.get_headers() if name in {"Allow", "Retry-After", "Content-Range"}},
         )
     error = translate(current_services().engine, error)
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("a request failed", exc_info=error)
         return _payload(status, "The server failed to answer; its log says why.")
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, StoreUnavailable | LocationFailed):
         return _payload(status, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
     faults = error.faults if isinstance(error, InvalidDocument | InvalidQuery) else ()
     return _payload(status, _summary(faults) if faults else str(error), faults)

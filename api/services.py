@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from api.best_effort import BestEffortDispatcher
     from api.live.hub import Hub
+    from state_manager.artifact_bytes import ArtifactBytes
     from state_manager.config import Settings
     from state_manager.lifecycle import Lifecycle
     from state_manager.secrets.keys import MasterKeys
@@ -52,6 +53,7 @@ class Services:
     lifecycle: Lifecycle
     keys: MasterKeys | None
     """The master keys of the secrets; None where the configuration has none."""
+    artifact_bytes: ArtifactBytes
     snapshots: SingleFlightCache[UUID, Any] = field(default_factory=lambda: SingleFlightCache(SNAPSHOT_S))
     metrics: SingleFlightCache[str, dict[str, Any]] = field(default_factory=lambda: SingleFlightCache(METRICS_S))
     health_checks: DeadlineExecutor = field(default_factory=lambda: DeadlineExecutor(HEALTH_CHECKS))

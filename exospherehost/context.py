@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from exospherehost.artifacts import Artifacts
 from exospherehost.store import Store
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Mapping
+    from io import BufferedIOBase
+    from os import PathLike
+    from pathlib import Path
+
+    from exospherehost.artifacts import Data, Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,8 @@ class Context:
     """Receives the progress; ignores it by default, so that a satellite can be called without a worker."""
     store: Store = field(default_factory=Store, repr=False)
     """Values that all satellites of the execution share."""
+    artifacts: Artifacts = field(default_factory=Artifacts, repr=False)
+    """The place of artifacts, for the methods below."""
 
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The secrets of the execution and of its project, by name; each is read and decrypted when it is asked for.
@@ -55,3 +63,25 @@ class Context:
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress is a number from 0 to 1, not {fraction!r}")
         self.report(float(fraction), str(message))
+
+    def put_artifact(self, name: str, data_or_path: Data, *, media_type: str | None = None) -> dict[str, Any]:
+        """Keep data that are too large for an output, and return a reference to be returned and passed on.
+
+        `data_or_path` are bytes, a binary file, or the path of one, which is read in pieces. The `media_type` is that
+        of the name's ending unless it is given. The reference has `uri`, `id`, `name`, `size`, `sha256` and
+        `media_type`. A name is the satellite's own: kept again, in this attempt or a later one, it replaces the
+        artifact before.
+        """
+        return self.artifacts.put(name, data_or_path, media_type)
+
+    def get_artifact(self, reference: Reference) -> bytes:
+        """Read an artifact by its reference or id. Raises ConfigurationError where the project has none such."""
+        return self.artifacts.get(reference)
+
+    def open_artifact(self, reference: Reference) -> BufferedIOBase:
+        """Open an artifact as a binary file for reading, from the start or anywhere. Raises as `get_artifact`."""
+        return self.artifacts.open(reference)
+
+    def download_artifact(self, reference: Reference, path: PathLike[str] | str) -> Path:
+        """Write an artifact to a file, and return the path. Raises as `get_artifact`."""
+        return self.artifacts.download(reference, path)

@@ -17,7 +17,7 @@ from dotenv import dotenv_values
 from state_manager.config_checks import contradictions
 from state_manager.config_file import CONFIG_FILE, read_config_file
 from state_manager.config_limits import LimitSettings
-from state_manager.errors import StateManagerError
+from state_manager.errors import ConfigurationFault
 from state_manager.secrets.keys import MasterKeys, parse_keys
 from state_manager.setting import (
     Setting,
@@ -38,21 +38,13 @@ from state_manager.setting import (
 from state_manager.unknown_settings import unknown_names, unknown_variables, unread_conventional_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from ipaddress import IPv4Network, IPv6Network
 
 NOT_SETTINGS = frozenset({CONFIG_FILE, "EXOSPHERE_STATE_MANAGER_URI", "EXOSPHERE_API_KEY", "EXOSPHERE_PART_OF"})
 """Known variables that are not settings: the file's path, those of the client, and the one that `local` sets."""
 
 _log = logging.getLogger(__name__)
-
-
-class ConfigurationFault(StateManagerError, ValueError):
-    """The configuration has faults: the message lists all of them."""
-
-    def __init__(self, faults: Iterable[str]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("\n".join(self.faults))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +93,15 @@ class Settings(LimitSettings):
         "storage.home",
         ".exosphere",
         folder,
-        "directory of the embedded PostgreSQL's and Valkey's data",
+        "directory of the embedded PostgreSQL's and Valkey's data, and of artifacts",
+    )
+    artifacts_uri: str | None = setting(
+        "ARTIFACTS_URI",
+        "storage.artifacts.uri",
+        None,
+        uri("file", "s3", "gs", "az"),
+        "where artifacts are kept, the same place for the API and all workers: `file:///…`, `s3://BUCKET/…`, `gs://…` "
+        "or `az://…`; if unset, `artifacts` in `EXOSPHERE_HOME`",
     )
     max_concurrent_executions: int = setting(
         "MAX_CONCURRENT_EXECUTIONS",

@@ -1,9 +1,14 @@
 """The exceptions of the State Manager, as one tree.
 
 StateManagerError
+├── ConfigurationFault  the settings have faults
 ├── InvalidDocument     the submitted cluster has faults, each with its path
 ├── InvalidQuery        a filter, a limit or a cursor is unusable
 ├── NotFound            no such execution or satellite
+├── BytesMissing        an artifact is known, but its bytes are not where they were written
+├── LocationFailed      the location of artifacts does not take or give what it should
+│   ├── LocationRefused its address or its credentials are wrong
+│   └── LocationFull    no space is left there
 ├── Conflict            the request contradicts the state that it meets
 │   └── KeyReused       an idempotency key came back with another document
 ├── ExpressionError     an expression cannot be read, or has no value
@@ -42,6 +47,14 @@ class StateManagerError(Exception):
         super().__init__(message or (type(self).__doc__ or "").strip())
 
 
+class ConfigurationFault(StateManagerError, ValueError):
+    """The configuration has faults: the message lists all of them."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
 class _FaultyInput(StateManagerError):
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = sorted(faults)
@@ -58,6 +71,22 @@ class InvalidQuery(_FaultyInput):
 
 class NotFound(StateManagerError):
     """There is no such thing."""
+
+
+class BytesMissing(StateManagerError):
+    """The bytes of an artifact are not where they were written."""
+
+
+class LocationFailed(StateManagerError):
+    """The location of artifacts does not take or give what it should."""
+
+
+class LocationRefused(LocationFailed):
+    """The location of artifacts is misconfigured, or this process may not use it."""
+
+
+class LocationFull(LocationFailed):
+    """There is no space left at the location of artifacts."""
 
 
 class Conflict(StateManagerError):

@@ -30,6 +30,8 @@ class Point(StrEnum):
     """A worker has received a message; its satellite is not claimed."""
     CLAIMED = "claimed"
     """A worker has claimed a satellite; its code has not begun."""
+    ARTIFACT_WRITTEN = "artifact-written"
+    """The bytes of an artifact are in place; its row is not there."""
     BEFORE_SETTLE = "before-settle"
     """A satellite's code has ended; the outcome is not recorded."""
     SETTLED = "settled"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -21,6 +22,8 @@ from celery.exceptions import Ignore, Reject
 from exospherehost import ConfigurationError, Prune, RequeueAfter, TransientError, satellite
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exospherehost import Context
 
 
@@ -263,3 +266,45 @@ def requeue(context: Context) -> None:
     """Ask for another run a few times."""
     if context.store.increment(context.satellite_id) <= context.config["times"]:
         raise RequeueAfter(context.config["after_s"])
+
+
+class Made:
+    """A binary file of so many bytes that are nowhere; after the first five million it does what it is told."""
+
+    def __init__(self, size: int, then: Callable[[], None]) -> None:
+        self._left, self._then, self._read = size, then, 0
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes."""
+        if self._read >= 5_000_000:
+            self._then()
+        chunk = b"0123456789abcdef" * (min(size, self._left) // 16) + b"." * (min(size, self._left) % 16)
+        self._left -= len(chunk)
+        self._read += len(chunk)
+        return chunk
+
+
+@satellite("satellite/test/keep")
+def keep(context: Context) -> dict[str, Any]:
+    """Keep an artifact of so many bytes; in the first attempt leave a mark in the middle of it, and wait for ever."""
+
+    def then() -> None:
+        if "mark" in context.config and context.attempt == 1:
+            Path(context.config["mark"]).write_text(str(os.getpid()))
+            wait_for("/never")
+
+    return context.put_artifact(context.config.get("name", "data"), Made(context.config["bytes"], then))
+
+
+@satellite("satellite/test/digest")
+def digest(context: Context) -> dict[str, Any]:
+    """Read the artifact of the one dependency, piece by piece."""
+    (reference,) = context.input.values()
+    with context.open_artifact(reference) as file:
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+@satellite("satellite/test/count")
+def count(context: Context) -> dict[str, Any]:
+    """Add one to a number that all satellites share."""
+    return {"number": context.store.increment("count")}

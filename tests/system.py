@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -45,6 +46,7 @@ class System:
     """The processes that a test started around one database and one Redis."""
 
     def __init__(self, database_uri: str, redis_uri: str, **environment: str) -> None:
+        self._stack = ExitStack()
         self.database_uri = database_uri
         self.redis_uri = redis_uri
         self.engine = connect(database_uri)
@@ -53,9 +55,11 @@ class System:
             "REDIS_URI": redis_uri,
             "LOG_LEVEL": "info",
             "SATELLITE_MODULES": "tests.satellites",
+            "EXOSPHERE_HOME": self._stack.enter_context(
+                TemporaryDirectory(prefix="exo-home-", ignore_cleanup_errors=True)
+            ),
             **environment,
         }
-        self._stack = ExitStack()
         self._port = 0
         self.api: Process | None = None
 

@@ -220,6 +220,24 @@ secrets = Table(
     UniqueConstraint("execution_id", "project", "name", postgresql_nulls_not_distinct=True),
 )
 
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("execution_id", ForeignKey("executions.id", ondelete="CASCADE"), nullable=False),
+    Column("satellite_id", ForeignKey("satellites.id", ondelete="CASCADE"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    # Where its bytes were written: who does not find them there says so.
+    Column("location", Text, nullable=False),
+    Column("created_at", _moment, nullable=False),
+    UniqueConstraint("satellite_id", "name"),
+    Index(None, "execution_id", "id"),
+)
+
 satellite_types = Table(
     "satellite_types",
     metadata,

@@ -60,6 +60,7 @@ def test_process_that_dies_at_a_failpoint_loses_nothing(system: System, tmp_path
     once = tmp_path / "once"
     parts = Parts(system, point, "kill", once)
     flaky = {"name": "flaky", "uses": "satellite/test/flaky", "config": {"failures": 1}}
+    keep = {"name": "keep", "uses": "satellite/test/keep", "config": {"bytes": 1000}}
     flaky["retry_policy"] = {"max_attempts": 2, "base_delay": 0.01}
 
     def submit(at: int, satellites: list[dict[str, Any]]) -> str | None:
@@ -75,7 +76,7 @@ def test_process_that_dies_at_a_failpoint_loses_nothing(system: System, tmp_path
 
     ids = [
         until(partial(submit, at, satellites), what="it is accepted")
-        for at, satellites in enumerate([chain(6, 0.02), fan(5), overlapping(), [flaky]])
+        for at, satellites in enumerate([chain(6, 0.02), fan(5), overlapping(), [flaky], [keep]])
     ]
 
     def completed() -> bool:

@@ -53,6 +53,13 @@ class S3Server:
         asyncio.run(put_all())
 
     @property
+    def variables(self) -> dict[str, str]:
+        """The environment in which a process finds it."""
+        names = {"AWS_ACCESS_KEY_ID": "access_key_id", "AWS_SECRET_ACCESS_KEY": "secret_access_key"}
+        access = {variable: self.access[name] for variable, name in names.items()}
+        return {"AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": "us-east-1", **access}
+
+    @property
     def config(self) -> dict[str, Any]:
         """The part of a satellite's configuration that gives access."""
         return {"endpoint": self.endpoint, **self.access}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from state_manager.config import ConfigurationFault, Settings, load_settings, table
+from state_manager.config import Settings, load_settings, table
+from state_manager.errors import ConfigurationFault
 from state_manager.setting import redacted
 from state_manager.settings_table import readme_table
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state_manager.config import ConfigurationFault, load_settings
+from state_manager.config import load_settings
+from state_manager.errors import ConfigurationFault
 from state_manager.secrets.configured import configured_keys
 from state_manager.secrets.envelope import Place, rewrap, seal, unseal
 from state_manager.secrets.errors import Undecryptable, UnknownKey

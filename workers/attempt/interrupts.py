@@ -179,6 +179,20 @@ def shielded() -> Iterator[None]:
             yield
 
 
+class InterruptionCheck:
+    """Looks for an interruption from inside a shielded call, which may be in another thread by then."""
+
+    def __init__(self) -> None:
+        self._run = _current.get()
+
+    def raise_if_asked(self) -> None:
+        """Raise an interruption that was asked for and has not been delivered."""
+        run = self._run
+        if run is not None and run.reason is not None and not run.delivered:
+            run.delivered = True
+            raise Interrupted(run.reason)
+
+
 def install() -> None:
     """Handle the signal in this process, whose main thread runs satellites."""
     signal.signal(SIGNAL, _on_signal)

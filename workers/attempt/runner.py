@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from exospherehost import ConfigurationError, Context, LogicError, Prune, RequeueAfter
+from exospherehost.artifacts import Artifacts
 from exospherehost.errors import kind_of
 from exospherehost.store import Store
 from state_manager.config import settings
@@ -25,6 +26,7 @@ from state_manager.retry import RetryPolicy
 from state_manager.states import SatelliteStatus, SkipReason
 from state_manager.store.transitions import Outcome
 from workers import registry
+from workers.attempt.artifacts import KeptArtifacts
 from workers.attempt.dynamic import ConditionFailed, Dynamic
 from workers.attempt.interrupts import Interrupted, Reason, shielded
 from workers.attempt.logs import LOGGER, capture, printable
@@ -181,6 +183,7 @@ def _call(attempt: Claimed, interruptible: Interruptible, notifier: Notifier, se
         report=partial(_report, attempt, notifier, secrets.redactor),
         store=Store(SharedValues(attempt, secrets.redactor)),
         secrets=secrets,
+        artifacts=Artifacts(KeptArtifacts(attempt, secrets.redactor)),
     )
     returned = registry.find(attempt.identifier).function(context)
     return interruptible.run(returned) if inspect.iscoroutine(returned) else returned

@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION held_execution(p_satellite uuid, p_claim uuid) RETURNS uuid
 LANGUAGE sql AS $$
     SELECT s.execution_id FROM satellites s
-    WHERE s.id = p_satellite AND s.claim = p_claim AND s.status = 'running' FOR SHARE
+    WHERE s.id = p_satellite AND s.claim = p_claim AND s.status = 'running' FOR NO KEY UPDATE
 $$;
 
 -- put_value: keep a value of the attempt's execution. Answers `stored`; `late` where the attempt was taken away; or
