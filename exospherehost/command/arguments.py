@@ -65,6 +65,15 @@ def parser() -> argparse.ArgumentParser:
     logs = commands.add_parser("logs", parents=[shared], help="print what satellites logged and printed")
     logs.add_argument("id", help="the id of a satellite, or of an execution: all its satellites, merged by time")
     logs.add_argument("name", nargs="?", help="only the execution's satellite of this name")
+
+    artifacts = commands.add_parser(
+        "artifacts", parents=[shared], help="list what an execution's satellites have kept, or download it"
+    )
+    artifacts.add_argument("execution_id")
+    artifacts.add_argument("name", nargs="?", help="only artifacts of this name")
+    artifacts.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="download them, each as FOLDER/SATELLITE/NAME, and print the paths"
+    )
     return root
 
 

@@ -14,6 +14,7 @@ from exospherehost.command.arguments import parser
 from exospherehost.command.display import display_on, follow
 from exospherehost.command.lines import printable
 from exospherehost.command.report import execution_details, report, satellite_details
+from exospherehost.files import file_name
 from exospherehost.state_manager import (
     Conflict,
     Execution,
@@ -153,6 +154,24 @@ async def _log_lines(client: StateManagerClient, some_id: str, name: str | None)
     return client.execution_logs(some_id) if isinstance(found, Execution) else client.logs(some_id)
 
 
+async def _artifacts(client: StateManagerClient, arguments: Namespace) -> int:
+    async for one in client.list_artifacts(arguments.execution_id):
+        if arguments.name not in {None, one.name}:
+            continue
+        if arguments.to is not None:
+            path = arguments.to / file_name(one.satellite) / file_name(one.name)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                await client.download_artifact(one, path)
+            except OSError as error:
+                raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+            row = str(path)
+        else:
+            row = f"{one.id}  {one.size:>12}  {printable(one.satellite)}  {printable(one.name)}"
+        _print(one if arguments.json else row)
+    return ExitCode.OK
+
+
 async def _find(client: StateManagerClient, some_id: str) -> Execution | Satellite:
     """Read the execution or satellite with this id: both are UUIDs, so only the server can tell."""
     for get in (client.get_execution, client.get_satellite):
@@ -169,6 +188,7 @@ _COMMANDS: Mapping[str, Callable[[StateManagerClient, Namespace], Awaitable[int]
     "cancel": _cancel,
     "retry": _retry,
     "logs": _logs,
+    "artifacts": _artifacts,
 }
 
 

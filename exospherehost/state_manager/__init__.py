@@ -14,6 +14,7 @@ from exospherehost.state_manager.client import StateManagerClient
 from exospherehost.state_manager.errors import (
     Conflict,
     Fault,
+    Gone,
     InvalidCluster,
     InvalidRequest,
     NotFound,
@@ -22,14 +23,16 @@ from exospherehost.state_manager.errors import (
     Unauthorized,
     Unavailable,
 )
-from exospherehost.state_manager.models import Execution, LogLine, Satellite
+from exospherehost.state_manager.models import Artifact, Execution, LogLine, Satellite
 from exospherehost.state_manager.pages import Pages
 from exospherehost.state_manager.updates import SatelliteUpdate, Update
 
 __all__ = [
+    "Artifact",
     "Conflict",
     "Execution",
     "Fault",
+    "Gone",
     "InvalidCluster",
     "InvalidRequest",
     "LogLine",

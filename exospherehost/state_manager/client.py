@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 from contextlib import suppress
@@ -11,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
+from exospherehost.files import appearing
+from exospherehost.state_manager.downloads import download
 from exospherehost.state_manager.execution_logs import merge_logs
 from exospherehost.state_manager.execution_view import ExecutionView
 from exospherehost.state_manager.http import HttpClient
-from exospherehost.state_manager.models import FINISHED, Execution, ExecutionStatus, LogLine, Satellite
+from exospherehost.state_manager.models import FINISHED, Artifact, Execution, ExecutionStatus, LogLine, Satellite
 from exospherehost.state_manager.pages import Pages
 from exospherehost.state_manager.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from datetime import datetime
+    from os import PathLike
     from types import TracebackType
     from typing import Self
 
@@ -145,6 +149,22 @@ class StateManagerClient:
         execution = await self.get_execution(execution_id)
         async for line in merge_logs(execution.satellites, self.logs):
             yield line
+
+    def list_artifacts(self, execution_id: str | UUID, *, limit: int | None = None) -> Pages[Artifact]:
+        """List what satellites have kept, oldest first; iterate as `list_executions`. Raises NotFound."""
+        return Pages(self._http, f"/executions/{_path_segment(execution_id)}/artifacts", Artifact, {}, limit)
+
+    async def get_artifact(self, artifact: Mapping[str, Any] | str | UUID) -> bytes:
+        """Read an artifact by its reference, or its id. Raises NotFound, and Gone where its bytes are missing."""
+        buffer = io.BytesIO()
+        await download(self._http, artifact, buffer)
+        return buffer.getvalue()
+
+    async def download_artifact(self, artifact: Mapping[str, Any] | str | UUID, path: str | PathLike[str]) -> Path:
+        """Write an artifact to a file, which appears when all of it is there. Raises as `get_artifact`, and OSError."""
+        with appearing(Path(path)) as file:
+            await download(self._http, artifact, file)
+        return Path(path)
 
     def watch_execution(self, execution_id: str | UUID, *, from_the_start: bool = False) -> Watch:
         """Watch an execution: enter it with `async with`, and iterate over its updates.

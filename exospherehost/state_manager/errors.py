@@ -4,7 +4,8 @@ StateManagerError
 ├── InvalidCluster     the submitted document has faults: `faults`, each with its path      400, 413, 415, 422
 ├── InvalidRequest     a filter, a limit, or another part of the request has faults         400, 405, 422
 ├── Unauthorized       the API key is missing, wrong, or lacks the permission               401, 403, close code 4401
-├── NotFound           there is no such execution or satellite                              404, close code 4404
+├── NotFound           there is no such execution, satellite or artifact                    404, close code 4404
+├── Gone               the artifact is known, but its bytes are not where they were written   410
 ├── Conflict           the present state forbids it, or the idempotency key is taken        409
 ├── Unavailable        no response, or 429, 502, 503, 504, until the client stopped retrying
 └── ServerFailed       the server failed to respond; its log says why                       500, no JSON object
@@ -63,6 +64,10 @@ class NotFound(StateManagerError):
     """There is no such execution or satellite."""
 
 
+class Gone(StateManagerError):
+    """What was there is there no more."""
+
+
 class Conflict(StateManagerError):
     """The present state does not allow that."""
 
@@ -98,6 +103,7 @@ _CLASSES: dict[int, type[StateManagerError]] = {
     HTTPStatus.FORBIDDEN: Unauthorized,
     HTTPStatus.NOT_FOUND: NotFound,
     HTTPStatus.CONFLICT: Conflict,
+    HTTPStatus.GONE: Gone,
 }
 
 

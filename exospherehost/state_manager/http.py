@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 import httpx
@@ -11,7 +12,7 @@ from exospherehost.state_manager.errors import ServerFailed, Unavailable, error_
 from exospherehost.state_manager.retrying import retry_while_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 TIMEOUT_S = 30.0
 """Timeout of one attempt's connecting, sending, and each read."""
@@ -42,6 +43,10 @@ class HttpClient:
             lambda: self._request_once(method, path, options), self._retry_for_s, idempotent=idempotent
         )
 
+    async def download(self, path: str, file: BinaryIO) -> None:
+        """Write the bytes of the response into a file, from its start; raises StateManagerError."""
+        await retry_while_unavailable(lambda: self._download_once(path, file), self._retry_for_s)
+
     def open(self) -> None:
         """Keep connections from now on."""
         self._max_kept, self._client = MAX_KEPT_CONNECTIONS, None
@@ -53,12 +58,33 @@ class HttpClient:
             await client.aclose()
 
     async def _request_once(self, method: str, path: str, options: Mapping[str, Any]) -> Any:
-        try:
+        with self._unavailable():
             response = await self._httpx().request(method, path, **options)
+        return self._payload_of(method, path, response)
+
+    async def _download_once(self, path: str, file: BinaryIO) -> None:
+        file.seek(0)
+        file.truncate()
+        with self._unavailable():
+            async with self._httpx().stream("GET", path) as response:
+                if response.is_success:
+                    async for chunk in response.aiter_bytes():
+                        file.write(chunk)
+                    return
+                await response.aread()
+        self._payload_of("GET", path, response)
+
+    @contextmanager
+    def _unavailable(self) -> Iterator[None]:
+        """Raise Unavailable where no response comes, or not all of it."""
+        try:
+            yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise Unavailable(f"{self.uri} cannot be reached: {error}", may_have_taken_effect=False) from None
         except httpx.TransportError as error:
             raise Unavailable(f"{self.uri} did not answer: {type(error).__name__}") from None
+
+    def _payload_of(self, method: str, path: str, response: httpx.Response) -> dict[str, Any]:
         payload = _json_object(response)
         if payload is not None and response.is_success:
             return payload

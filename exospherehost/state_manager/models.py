@@ -91,6 +91,23 @@ class Satellite(JsonObject):
     resource_usage: dict[str, Any] | None
 
 
+class Artifact(JsonObject):
+    """Data that a satellite has kept. `uri`, `id`, `name`, `size`, `sha256` and `media_type` are its reference."""
+
+    uri: str
+    id: str
+    name: str
+    size: int
+    sha256: str
+    media_type: str
+    execution_id: str
+    satellite_id: str
+    satellite: str
+    """The satellite's name."""
+    attempt: int
+    created_at: str
+
+
 class LogLine(JsonObject):
     """A line that a satellite logged or printed."""
 
