@@ -17,6 +17,7 @@ from local.parts import ROOT, environment, parts
 from local.postgres import postgres
 from local.processes import HOME_VARIABLE, die_with_uv
 from local.readiness import missing_for_submissions, wait_for
+from local.secrets_key import with_secrets_key
 from local.supervisor import Supervisor
 from local.valkey import valkey
 from state_manager.setting import redacted
@@ -42,6 +43,7 @@ def running_system(settings: Settings, stop_signal: StopSignal, logs: Path | Non
         supervisor = Supervisor(settings.home, print_message)
         try:
             redis_is_external = settings.redis_uri is not None
+            settings = with_secrets_key(settings)
             settings = start_servers(settings, supervisor, stop_signal)
             prepare(settings, supervisor, stop_signal, check_redis=redis_is_external)
             for part in parts(settings, logs):
