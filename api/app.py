@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import flask_smorest
@@ -28,6 +29,7 @@ from state_manager.retry import BackoffStrategy, RetryPolicy
 from state_manager.secrets.configured import configured_keys
 from state_manager.store.engine import connect
 from state_manager.store.satellite_types import SatelliteTypeCache
+from state_manager.store.secrets import known_secret_names
 from state_manager.submission import Defaults
 from state_manager.validation import Validator
 from workers.dispatch.dispatcher import Dispatcher
@@ -94,7 +96,12 @@ def _services(settings: Settings, database_uri: str) -> Services:
         engine=engine,
         redis=redis,
         validator=Validator(
-            engine, SatelliteTypeCache(engine), limits, defaults.retry, frozenset(settings.allowed_queues)
+            engine,
+            SatelliteTypeCache(engine),
+            limits,
+            defaults.retry,
+            frozenset(settings.allowed_queues),
+            partial(known_secret_names, engine),
         ),
         defaults=defaults,
         # A connection of its own: it must not queue behind a thousand watchers who come at once.

@@ -63,8 +63,13 @@ def _other_faults(validator: Validator, document: Mapping[str, Any], shape: Coll
     """Validate what can be read of the document; a fault at or below a fault of the shape only repeats it."""
     known = {fault.path for fault in shape}
     satellites = _readable_list(document.get("satellites"), "", known)
-    identifier = document.get("identifier")
-    cluster = Cluster(identifier if isinstance(identifier, str) else "", satellites, retry=_readable_policy(document))
+    identifier, secrets = document.get("identifier"), document.get("secrets")
+    cluster = Cluster(
+        identifier if isinstance(identifier, str) else "",
+        satellites,
+        secrets=secrets if isinstance(secrets, dict) else {},
+        retry=_readable_policy(document),
+    )
     roomy = replace(validator.limits, satellites=sum(1 for _ in walk(satellites)))
     try:
         validator.validate(cluster, roomy)

@@ -52,7 +52,7 @@ class Validator:
             *_unavailable_uses(satellites, types),
             *self._unknown_queues(satellites, types),
             *policy_faults(cluster, {name: one.kinds for name, one in types.items()}, self.default_retry),
-            *expression_faults(cluster.satellites, lambda: self.secret_names(cluster.project)),
+            *expression_faults(cluster.satellites, lambda: {*cluster.secrets, *self.secret_names(cluster.project)}),
         ]
         if found:
             raise InvalidDocument(found)

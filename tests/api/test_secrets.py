@@ -12,7 +12,7 @@ from sqlalchemy import text
 from state_manager.secrets.envelope import unseal
 from state_manager.secrets.keys import MasterKeys, parse_keys
 from state_manager.store import secrets
-from tests.api.conftest import cluster
+from tests.api.conftest import ECHO, cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,6 +176,15 @@ def test_bad_secrets_of_a_submission_are_refused_and_not_shown(client: FlaskClie
     assert faults(response) == [path]
     assert VALUE not in response.text
     assert "12345678" not in response.text
+
+
+def test_expressions_may_name_the_secrets_that_there_are(client: FlaskClient) -> None:
+    put(client)
+    named = {"name": "one", "uses": ECHO, "config": {"a": "${{ secrets.TOKEN }}", "b": "Bearer ${{ secrets.MINE }}"}}
+    assert client.post("/executions", json=cluster(named, secrets={"MINE": VALUE})).status_code == 201
+    assert faults(client.post("/executions", json=cluster(named))) == ["satellites[0].config.b"]
+    wrong = cluster(named, secrets={"MINE": ""}, sla="7h")
+    assert faults(client.post("/executions", json=wrong)) == ["secrets.MINE", "sla"]
 
 
 def submit_once(client: FlaskClient, **values: str) -> TestResponse:
