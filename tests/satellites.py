@@ -97,7 +97,14 @@ def tell(context: Context) -> dict[str, Any]:
             raise {"transient": TransientError, "value": ValueError}[context.config["raises"]](
                 f"{json.dumps(told)}: {encoded}"
             ) from error
-    return {"told": told, "header": f"Basic {encoded}", encoded: [*told.values()], "url": f"https://x/?{told}"}
+    digests = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in told.items()}
+    return {
+        "digests": digests,
+        "told": told,
+        "header": f"Basic {encoded}",
+        encoded: [*told.values()],
+        "url": f"https://x/?{told}",
+    }
 
 
 @satellite("satellite/test/burn")

@@ -193,3 +193,17 @@ def test_failure_before_a_secret_is_read_is_its_own_exception(broker: Broker, en
     assert isinstance(finished.error, ConfigurationError)
     assert finished.outcome.error_kind == "configuration_error"
     assert "has a secret 'TOKEN'" in str(finished.outcome.error)
+
+
+def test_expressions_resolve_to_secrets_and_their_values_stay_out_of_the_output(broker: Broker, engine: Engine) -> None:
+    put(engine)
+    one = any_attempt(
+        "nothing",
+        identifier="satellite/exospherehost/echo",
+        execution_id=execution(engine),
+        config={"header": "Bearer ${{ secrets.TOKEN }}"},
+        dynamic={"scopes": [""]},
+    )
+    finished, _ = run(one)
+    assert finished.outcome.error is None, finished.outcome.traceback
+    assert finished.outcome.output == {"config": {"header": "Bearer ***"}, "input": {}}
