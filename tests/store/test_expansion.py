@@ -249,10 +249,11 @@ def test_skipped_attempt_skips_what_depends_on_it_and_fails_nothing(engine: Engi
     assert_sound(engine, submitted.execution_id)
 
 
-def test_retry_leaves_what_skipped_itself(engine: Engine) -> None:
+@pytest.mark.parametrize("reason", ["if", "prune"])
+def test_retry_leaves_what_skipped_itself(engine: Engine, reason: str) -> None:
     submitted = submit(engine, {"a": [], "b": ["a"], "c": [], "d": ["a", "c"]})
     (attempt,) = claim(engine, submitted, "a")
-    settle(engine, skipped(attempt, "if"))
+    settle(engine, skipped(attempt, reason))
     fail(engine, submitted, "c")
     assert submitted.names(executions.retry(engine, submitted.execution_id).revived) == {"c"}
     complete(engine, submitted, "c")
@@ -288,3 +289,18 @@ def test_expansion_beyond_the_limit_of_an_execution_is_refused(engine: Engine) -
     with pytest.raises(Exception, match="more than 1000 satellites"):
         settle(engine, expanded(attempt, MANY))
     assert execution(engine, submitted)["total"] == 2
+
+
+def test_skipped_attempt_does_not_fail_fast(engine: Engine) -> None:
+    submitted = submit(engine, {"a": [], "b": ["a"], "c": []}, policy=FailurePolicy.FAIL_FAST)
+    (attempt,) = claim(engine, submitted, "a")
+    settle(engine, skipped(attempt, "if"))
+    assert statuses(engine, submitted) == {"a": "skipped", "b": "skipped", "c": "pending"}
+    assert_sound(engine, submitted.execution_id)
+
+
+def test_fail_fast_skips_what_max_parallel_holds(engine: Engine) -> None:
+    submitted = fan_out(engine, 3, dynamic={**FAN, "max_parallel": 1}, policy=FailurePolicy.FAIL_FAST)
+    fail(engine, submitted, "parent[0]")
+    assert statuses(engine, submitted)["parent[2]"] == "skipped"
+    assert_sound(engine, submitted.execution_id)
