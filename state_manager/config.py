@@ -16,7 +16,7 @@ from dotenv import dotenv_values
 
 from state_manager.config_checks import contradictions
 from state_manager.config_file import CONFIG_FILE, read_config_file
-from state_manager.config_limits import LimitSettings
+from state_manager.config_satellites import SatelliteSettings
 from state_manager.errors import ConfigurationFault
 from state_manager.secrets.keys import MasterKeys, parse_keys
 from state_manager.setting import (
@@ -28,7 +28,6 @@ from state_manager.setting import (
     folders,
     modules,
     names,
-    networks,
     one_of,
     seconds,
     setting,
@@ -39,7 +38,6 @@ from state_manager.unknown_settings import unknown_names, unknown_variables, unr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from ipaddress import IPv4Network, IPv6Network
 
 NOT_SETTINGS = frozenset({CONFIG_FILE, "EXOSPHERE_STATE_MANAGER_URI", "EXOSPHERE_API_KEY", "EXOSPHERE_PART_OF"})
 """Known variables that are not settings: the file's path, those of the client, and the one that `local` sets."""
@@ -48,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Settings(LimitSettings):
+class Settings(SatelliteSettings):
     """The configuration, read once and passed in."""
 
     database_uri: str | None = setting(
@@ -186,13 +184,6 @@ class Settings(LimitSettings):
         folders,
         "folders that `file://` may name; default: all, in production none",
     )
-    allow_private_addresses: tuple[IPv4Network | IPv6Network, ...] = setting(
-        "ALLOW_PRIVATE_ADDRESSES",
-        "workers.allow_private_addresses",
-        "",
-        networks,
-        "networks beside the public internet that `call-webhook` and its like may reach, such as `10.0.0.0/8`",
-    )
     worker_concurrency: int = setting(
         "WORKER_CONCURRENCY",
         "workers.concurrency",
@@ -238,9 +229,9 @@ class Settings(LimitSettings):
 
 
 def table() -> Iterator[tuple[str, Setting[Any]]]:
-    """List the settings: the name of the field, and its declaration. The limits, which are inherited, come last."""
-    limits = {one.name for one in fields(LimitSettings)}
-    ordered = sorted(fields(Settings), key=lambda one: one.name in limits)
+    """List the settings: the name of the field, and its declaration. Those that are inherited come last."""
+    inherited = {one.name for one in fields(SatelliteSettings)}
+    ordered = sorted(fields(Settings), key=lambda one: one.name in inherited)
     return ((one.name, one.metadata["setting"]) for one in ordered)
 
 

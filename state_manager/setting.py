@@ -140,6 +140,14 @@ def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
         raise ValueError(f"{error}; networks are written like 10.0.0.0/8 or fd00::/8") from None
 
 
+def programs(text: str) -> tuple[str, ...]:
+    """Parse programs separated by commas: names that are looked for in PATH, or absolute paths."""
+    for name in names(text):
+        if "/" in name and not name.startswith("/"):
+            raise ValueError(f"{name!r} is neither the name of a program nor an absolute path")
+    return names(text)
+
+
 def redacted(text: str) -> str:
     """Hide the passwords in a URI, for messages."""
     hidden = re.sub(r"(?<=://)([^:/?#]*):.*@", r"\1:***@", text)

@@ -1,0 +1,1 @@
+"""Programs that satellites run: each under a supervisor, which outlives its worker and leaves nothing behind."""
