@@ -187,3 +187,16 @@ def test_failure_that_cancels_nothing_wakes_nobody(engine: Engine, database_uri:
         worker.execute("NOTIFY interrupt, 'the end'")
         (woken,) = worker.notifies(timeout=10, stop_after=1)
     assert woken.payload == "the end"
+
+
+@pytest.mark.parametrize("late_first", [True, False])
+def test_late_outcome_settled_beside_the_present_one_leaves_nothing_in_it(engine: Engine, late_first: bool) -> None:
+    submitted = submit(engine, front(1), max_attempts=9)
+    (late,) = claim(engine, submitted, "s0")
+    transitions.release(engine, [late])
+    (present,) = claim(engine, submitted, "s0")
+    outcomes = [replace(failed(late), output={"late": True}), completed(present, "present")]
+    settle(engine, *(outcomes if late_first else reversed(outcomes)))
+    row = rows(engine, submitted)["s0"]
+    assert (row["status"], row["output"], row["error"], row["claim"]) == ("completed", "present", None, present.claim)
+    assert_sound(engine, submitted.execution_id)

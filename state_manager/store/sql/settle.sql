@@ -82,7 +82,7 @@ BEGIN
             lease_expires_at = NULL,
             not_before = v_now + make_interval(secs => o.wait_s),
             dispatches = s.dispatches + ((o.again OR o.uncharged) AND o.wait_s IS NULL)::int
-        FROM decided o LEFT JOIN outcome k ON k.id = o.id AND NOT o.uncharged
+        FROM decided o LEFT JOIN outcome k ON (k.id, k.claim) = (o.id, o.claim) AND NOT o.uncharged
         WHERE s.id = o.id
         RETURNING s.id, s.ordinal, s.status, s.attempt, s.error, s.error_kind, s.traceback, s.not_before,
                   s.start_time, s.end_time, s.reason, s.parent, s.children, o.again, o.children AS expansion, o.items,
