@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from exospherehost.state_manager.client import DEFAULT_URI
+
+if TYPE_CHECKING:
+    Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  (it has no other name)
 
 EXIT_CODES = """\
 exit codes:
@@ -74,7 +78,27 @@ def parser() -> argparse.ArgumentParser:
     artifacts.add_argument(
         "--to", type=Path, metavar="FOLDER", help="download them, each as FOLDER/SATELLITE/NAME, and print the paths"
     )
+    _add_secrets(commands, shared)
     return root
+
+
+def _add_secrets(commands: Commands, shared: argparse.ArgumentParser) -> None:
+    """Add `secrets set`, `list` and `delete`, whose name is stored in `action`."""
+    secrets = commands.add_parser("secrets", help="set, list and delete the secrets of a project")
+    actions = secrets.add_subparsers(dest="action", required=True, metavar="ACTION")
+    setting = actions.add_parser(
+        "set",
+        parents=[shared],
+        help="set a secret: its value is read from standard input, or asked for on a terminal",
+        description="The value is not an argument: command lines are seen by other users, and kept by shells.",
+    )
+    setting.add_argument("--from-file", type=Path, metavar="FILE", help="read the value from a file")
+    listing = actions.add_parser("list", parents=[shared], help="list the names of a project's secrets")
+    deletion = actions.add_parser("delete", parents=[shared], help="delete a secret")
+    for action in (setting, listing, deletion):
+        action.add_argument("project")
+    for action in (setting, deletion):
+        action.add_argument("name")
 
 
 def _shared() -> argparse.ArgumentParser:

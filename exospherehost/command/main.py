@@ -14,6 +14,7 @@ from exospherehost.command.arguments import parser
 from exospherehost.command.display import display_on, follow
 from exospherehost.command.lines import printable
 from exospherehost.command.report import execution_details, report, satellite_details
+from exospherehost.command.secret_value import read_value
 from exospherehost.files import file_name
 from exospherehost.state_manager import (
     Conflict,
@@ -28,6 +29,7 @@ from exospherehost.state_manager import (
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
+    from pathlib import Path
 
     from exospherehost.state_manager import LogLine, Satellite
 
@@ -142,6 +144,27 @@ async def _logs(client: StateManagerClient, arguments: Namespace) -> int:
     return ExitCode.OK
 
 
+async def _secrets(client: StateManagerClient, arguments: Namespace) -> int:
+    match arguments.action:
+        case "set":
+            await client.set_secret(arguments.project, arguments.name, _secret_value(arguments.from_file))
+        case "delete":
+            await client.delete_secret(arguments.project, arguments.name)
+        case _:
+            for one in await client.list_secrets(arguments.project):
+                _print(one if arguments.json else f"{one.updated_at}  {one.name}")
+    return ExitCode.OK
+
+
+def _secret_value(file: Path | None) -> str:
+    try:
+        return read_value(file)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError("the value is not text in UTF-8: encode it in base64") from None
+
+
 async def _log_lines(client: StateManagerClient, some_id: str, name: str | None) -> AsyncIterable[LogLine]:
     if name is not None:
         execution = await client.get_execution(some_id)
@@ -189,6 +212,7 @@ _COMMANDS: Mapping[str, Callable[[StateManagerClient, Namespace], Awaitable[int]
     "retry": _retry,
     "logs": _logs,
     "artifacts": _artifacts,
+    "secrets": _secrets,
 }
 
 

@@ -23,7 +23,7 @@ from exospherehost.state_manager.errors import (
     Unauthorized,
     Unavailable,
 )
-from exospherehost.state_manager.models import Artifact, Execution, LogLine, Satellite
+from exospherehost.state_manager.models import Artifact, Execution, LogLine, Satellite, Secret
 from exospherehost.state_manager.pages import Pages
 from exospherehost.state_manager.updates import SatelliteUpdate, Update
 
@@ -40,6 +40,7 @@ __all__ = [
     "Pages",
     "Satellite",
     "SatelliteUpdate",
+    "Secret",
     "ServerFailed",
     "StateManagerClient",
     "StateManagerError",

@@ -17,7 +17,15 @@ from exospherehost.state_manager.downloads import download
 from exospherehost.state_manager.execution_logs import merge_logs
 from exospherehost.state_manager.execution_view import ExecutionView
 from exospherehost.state_manager.http import HttpClient
-from exospherehost.state_manager.models import FINISHED, Artifact, Execution, ExecutionStatus, LogLine, Satellite
+from exospherehost.state_manager.models import (
+    FINISHED,
+    Artifact,
+    Execution,
+    ExecutionStatus,
+    LogLine,
+    Satellite,
+    Secret,
+)
 from exospherehost.state_manager.pages import Pages
 from exospherehost.state_manager.watch import Watch
 
@@ -149,6 +157,24 @@ class StateManagerClient:
         execution = await self.get_execution(execution_id)
         async for line in merge_logs(execution.satellites, self.logs):
             yield line
+
+    async def set_secret(self, project: str, name: str, value: str) -> None:
+        """Set a secret of a project, in place of one of the same name. Raises InvalidRequest.
+
+        Raises Conflict where the State Manager has no master key to encrypt it with.
+        """
+        path = f"/projects/{_path_segment(project)}/secrets/{_path_segment(name)}"
+        await self._http.request("PUT", path, json={"value": value})
+
+    async def list_secrets(self, project: str) -> list[Secret]:
+        """List the secrets of a project by name, without their values. Raises InvalidRequest."""
+        found = await self._http.request("GET", f"/projects/{_path_segment(project)}/secrets")
+        return [Secret(one) for one in found["items"]]
+
+    async def delete_secret(self, project: str, name: str) -> None:
+        """Delete a secret of a project. Raises NotFound, and Unavailable as `retry_execution`."""
+        path = f"/projects/{_path_segment(project)}/secrets/{_path_segment(name)}"
+        await self._http.request("DELETE", path, idempotent=False)
 
     def list_artifacts(self, execution_id: str | UUID, *, limit: int | None = None) -> Pages[Artifact]:
         """List what satellites have kept, oldest first; iterate as `list_executions`. Raises NotFound."""

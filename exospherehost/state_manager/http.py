@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
@@ -35,7 +36,7 @@ class HttpClient:
         self._client: httpx.AsyncClient | None = None
 
     async def request(self, method: str, path: str, *, idempotent: bool = True, **options: Any) -> Any:
-        """Send a request, and return the JSON object of the response; raises StateManagerError.
+        """Send a request, and return the JSON object of the response, None for 204; raises StateManagerError.
 
         One that is not `idempotent` is sent again only where the first cannot have had an effect.
         """
@@ -60,7 +61,7 @@ class HttpClient:
     async def _request_once(self, method: str, path: str, options: Mapping[str, Any]) -> Any:
         with self._unavailable():
             response = await self._httpx().request(method, path, **options)
-        return self._payload_of(method, path, response)
+        return None if response.status_code == HTTPStatus.NO_CONTENT else self._payload_of(method, path, response)
 
     async def _download_once(self, path: str, file: BinaryIO) -> None:
         file.seek(0)

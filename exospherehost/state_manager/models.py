@@ -91,6 +91,14 @@ class Satellite(JsonObject):
     resource_usage: dict[str, Any] | None
 
 
+class Secret(JsonObject):
+    """A secret of a project, without its value, which no call returns."""
+
+    name: str
+    created_at: str
+    updated_at: str
+
+
 class Artifact(JsonObject):
     """Data that a satellite has kept. `uri`, `id`, `name`, `size`, `sha256` and `media_type` are its reference."""
 
