@@ -10,8 +10,7 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 from api import secret_schemas
 from api.documents import JSON, YAML
 from api.schemas import LONGEST_NAME, Pattern, StrictSchema
-from state_manager.cluster import SLAS, Cluster, Satellite
-from state_manager.references import MAX_ITEMS
+from state_manager.cluster import MAX_ITEMS, SLAS, Cluster, Satellite
 from state_manager.retry import MAX_ATTEMPTS, NEVER_RETRIED, BackoffStrategy
 from state_manager.states import FailurePolicy, RunWhen
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 SLAS = {"6h": timedelta(hours=6), "12h": timedelta(hours=12), "24h": timedelta(hours=24)}
 """Service levels, as time from submission to deadline."""
 
+MAX_ITEMS = 10_000
+"""Most items of one fan-out."""
+
 MAX_GROUPS = 8
 """How deep groups may be nested in each other."""
 

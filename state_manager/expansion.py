@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 GROUP = "satellite/exospherehost/group"
 """Identifier of a group, which has no satellite type."""
 
-MAX_ITEMS = 10_000
-"""Most items of one fan-out."""
-
 NAMED = 5
 """Failed children whose errors are told in that of their parent."""
 

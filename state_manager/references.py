@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from state_manager.cluster import MAX_ITEMS
 from state_manager.dynamic import is_dynamic
 from state_manager.errors import ExpressionError, Fault, as_path
 from state_manager.expressions.syntax import parse
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from state_manager.cluster import Satellite
-
-MAX_ITEMS = 10_000
-"""Most items of a fan-out."""
 
 NO_ITEM = "item and index are there in a fan-out alone"
 DECIDED_ONCE = "the `if` of a group is decided once, before there are items: use item in the satellites of the group"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state_manager.cluster import Satellite
+from state_manager.cluster import MAX_ITEMS, Satellite
 from state_manager.expressions.names import ROOTS
-from state_manager.references import MAX_ITEMS, expression_faults
+from state_manager.references import expression_faults
 from tests import factories
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from exospherehost import ConfigurationError, LogicError, Prune
+from state_manager.cluster import MAX_ITEMS
 from state_manager.config import settings
 from state_manager.errors import ExpressionError
-from state_manager.expansion import MAX_ITEMS, ChildFailed, children, gathered, names_in_scope
+from state_manager.expansion import ChildFailed, children, gathered, names_in_scope
 from state_manager.expressions.evaluation import is_true
 from state_manager.expressions.resolution import resolve
 from state_manager.store.transitions import Expansion

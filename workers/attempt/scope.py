@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from exospherehost import ConfigurationError
 from state_manager.config import settings
-from state_manager.expressions.syntax import parse
-from state_manager.expressions.text import Code, find, split
+from state_manager.expressions.syntax import names_in
 from state_manager.store import scope
 from workers.attempt.database import ask
 
@@ -31,16 +30,14 @@ def names_of(attempt: Claimed, values: Collection[Any], secrets: Mapping[str, st
 
     Raises ConfigurationError where the outputs among it are larger than MAX_INPUT_BYTES together.
     """
-    parts = [part for _, text in find(list(values)) for part in split(text)]
-    names = [parse(part.text).names for part in parts if isinstance(part, Code)]
-    roots = {root for one in names for root in one.roots}
+    names = names_in(list(values))
     found: dict[str, Any] = {"secrets": secrets, "item": attempt.item, "index": attempt.index}
-    if roots & {"inputs", "execution"}:
+    if names.roots & {"inputs", "execution"}:
         facts = _facts(attempt.execution_id)
         found |= {"inputs": facts.inputs, "execution": facts.execution}
-    named = {name for one in names for name in one.satellites}
-    if named:
-        found["satellites"] = {name: {"output": output} for name, output in _outputs_of(attempt, named).items()}
+    if names.satellites:
+        outputs = _outputs_of(attempt, names.satellites)
+        found["satellites"] = {name: {"output": output} for name, output in outputs.items()}
     return found
 
 
