@@ -16,7 +16,7 @@ from api.deadline_executor import DeadlineExecutor
 from api.live import sockets
 from api.live.hub import Hub
 from api.native_threads import call_in_native_thread
-from api.resources import artifacts, events, executions, health, home, logs, satellites, secrets, summary
+from api.resources import artifacts, events, executions, health, home, logs, satellites, secrets, signals, summary
 from api.services import EXTENSION, Services
 from api.unread_bodies import LingeringClose
 from state_manager import config, logging_setup
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from state_manager.config import Settings
 
 BLUEPRINTS = tuple(
-    one.blueprint for one in (executions, events, satellites, logs, artifacts, secrets, summary, health, home)
+    one.blueprint for one in (executions, events, satellites, logs, artifacts, signals, secrets, summary, health, home)
 )
 SWAGGER_UI = "/docs/swagger-ui/"
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from state_manager.failpoints import Point, reach
 from state_manager.retry import ErrorKind, RetryPolicy
 from state_manager.states import SatelliteStatus
-from state_manager.store import executions, leases, queueing
+from state_manager.store import executions, leases, queueing, signals
 from state_manager.store.transitions import Outcome
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from state_manager.store.executions import Retried, Stopped
     from state_manager.store.leases import HeldAttempt
     from state_manager.store.queueing import Unsent
+    from state_manager.store.signals import Sent
     from state_manager.store.transitions import Settled
 
 WIDE_FRONT = 64
@@ -79,6 +80,14 @@ class Lifecycle:
         elif retried.ready:
             self.dispatcher.send(queueing.unsent(self.engine, retried.ready))
         return retried
+
+    def signal(self, execution_id: UUID, name: str, payload: Any, *, key: str | None = None) -> Sent:
+        """Send a signal to an execution, and dispatch the satellite that waits for it. Raises as `signals.send`."""
+        sent = signals.send(self.engine, execution_id, name, payload, key=key)
+        self.notifier.notify_watchers(execution_id)
+        if sent.ready:
+            self.dispatcher.send(queueing.unsent(self.engine, sent.ready))
+        return sent
 
     def expire(self, attempts: Sequence[HeldAttempt], why: str, *, lease_over: bool) -> int:
         """Count these attempts, all of one execution, as failed; return how many were.

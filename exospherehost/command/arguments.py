@@ -70,6 +70,12 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("id", help="the id of a satellite, or of an execution: all its satellites, merged by time")
     logs.add_argument("name", nargs="?", help="only the execution's satellite of this name")
 
+    signal = commands.add_parser("signal", parents=[shared], help="send a signal to a satellite that waits for it")
+    signal.add_argument("execution_id")
+    signal.add_argument("name")
+    signal.add_argument("payload", nargs="?", default="null", help="a JSON value (default: null); - reads it")
+    signal.add_argument("--key", help="idempotency key: sending it again with this key sends it once")
+
     artifacts = commands.add_parser(
         "artifacts", parents=[shared], help="list what an execution's satellites have kept, or download it"
     )

@@ -177,6 +177,18 @@ async def _log_lines(client: StateManagerClient, some_id: str, name: str | None)
     return client.execution_logs(some_id) if isinstance(found, Execution) else client.logs(some_id)
 
 
+async def _signal(client: StateManagerClient, arguments: Namespace) -> int:
+    text = sys.stdin.read() if arguments.payload == "-" else arguments.payload
+    try:
+        payload = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"the payload is no JSON ({error}); a text has quotes of its own: '\"{text[:20]}\"'") from None
+    sent = await client.signal(arguments.execution_id, arguments.name, payload, idempotency_key=arguments.key)
+    received = f"given to satellite {sent.satellite_id}" if sent.satellite_id else "kept until a satellite waits for it"
+    _print(sent if arguments.json else received)
+    return ExitCode.OK
+
+
 async def _artifacts(client: StateManagerClient, arguments: Namespace) -> int:
     async for one in client.list_artifacts(arguments.execution_id):
         if arguments.name not in {None, one.name}:
@@ -211,6 +223,7 @@ _COMMANDS: Mapping[str, Callable[[StateManagerClient, Namespace], Awaitable[int]
     "cancel": _cancel,
     "retry": _retry,
     "logs": _logs,
+    "signal": _signal,
     "artifacts": _artifacts,
     "secrets": _secrets,
 }

@@ -23,7 +23,7 @@ from exospherehost.state_manager.errors import (
     Unauthorized,
     Unavailable,
 )
-from exospherehost.state_manager.models import Artifact, Execution, LogLine, Satellite, Secret
+from exospherehost.state_manager.models import Artifact, Execution, LogLine, Satellite, Secret, Signal
 from exospherehost.state_manager.pages import Pages
 from exospherehost.state_manager.updates import SatelliteUpdate, Update
 
@@ -42,6 +42,7 @@ __all__ = [
     "SatelliteUpdate",
     "Secret",
     "ServerFailed",
+    "Signal",
     "StateManagerClient",
     "StateManagerError",
     "Unauthorized",

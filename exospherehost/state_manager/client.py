@@ -25,6 +25,7 @@ from exospherehost.state_manager.models import (
     LogLine,
     Satellite,
     Secret,
+    Signal,
 )
 from exospherehost.state_manager.pages import Pages
 from exospherehost.state_manager.watch import Watch
@@ -175,6 +176,18 @@ class StateManagerClient:
         """Delete a secret of a project. Raises NotFound, and Unavailable as `retry_execution`."""
         path = f"/projects/{_path_segment(project)}/secrets/{_path_segment(name)}"
         await self._http.request("DELETE", path, idempotent=False)
+
+    async def signal(
+        self, execution_id: str | UUID, name: str, payload: Any = None, *, idempotency_key: str | None = None
+    ) -> Signal:
+        """Send a signal with a JSON value to an execution, for a `wait-for-signal` satellite, and return it.
+
+        By default each call has an idempotency key of its own, so that its retries send one signal.
+        Raises InvalidRequest, NotFound, and Conflict where the execution has ended.
+        """
+        path = f"/executions/{_path_segment(execution_id)}/signals/{_path_segment(name)}"
+        headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
+        return Signal(await self._http.request("POST", path, json={"payload": payload}, headers=headers))
 
     def list_artifacts(self, execution_id: str | UUID, *, limit: int | None = None) -> Pages[Artifact]:
         """List what satellites have kept, oldest first; iterate as `list_executions`. Raises NotFound."""

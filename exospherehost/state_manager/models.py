@@ -116,6 +116,17 @@ class Artifact(JsonObject):
     created_at: str
 
 
+class Signal(JsonObject):
+    """A signal that was sent to an execution."""
+
+    id: int
+    execution_id: str
+    name: str
+    sent_at: str
+    satellite_id: str | None
+    """The satellite that waited for it; None where the signal is kept until one does."""
+
+
 class LogLine(JsonObject):
     """A line that a satellite logged or printed."""
 

@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import select
 
 from state_manager.errors import LateOutcome
+from state_manager.store.data_tables import artifacts
 from state_manager.store.engine import call
-from state_manager.store.tables import artifacts, executions, satellites
+from state_manager.store.tables import executions, satellites
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 FUNCTIONS = (
     "transitions", "admission", "submit", "claim", "settle", "dependents", "expansion", "stop", "retry", "leases",
-    "queueing", "probes", "stuck", "shared_values", "artifacts",
+    "queueing", "probes", "stuck", "shared_values", "artifacts", "signals",
 )  # fmt: skip
 """The files of `sql/`. Functions have no history: at every migration the newest texts replace the ones before."""
 

@@ -194,15 +194,6 @@ logs = Table(
     Index(None, "satellite_id", "id"),
 )
 
-# What satellites share with `context.store`.
-shared_values = Table(
-    "shared_values",
-    metadata,
-    Column("execution_id", ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True),
-    Column("key", Text, primary_key=True),
-    Column("value", _json, nullable=False),
-)
-
 # Encrypted by state_manager/secrets/envelope.py; the master keys are not in the database.
 secrets = Table(
     "secrets",
@@ -218,24 +209,6 @@ secrets = Table(
     Column("created_at", _moment, nullable=False),
     Column("updated_at", _moment, nullable=False),
     UniqueConstraint("execution_id", "project", "name", postgresql_nulls_not_distinct=True),
-)
-
-artifacts = Table(
-    "artifacts",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("execution_id", ForeignKey("executions.id", ondelete="CASCADE"), nullable=False),
-    Column("satellite_id", ForeignKey("satellites.id", ondelete="CASCADE"), nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("media_type", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("sha256", Text, nullable=False),
-    # Where its bytes were written: who does not find them there says so.
-    Column("location", Text, nullable=False),
-    Column("created_at", _moment, nullable=False),
-    UniqueConstraint("satellite_id", "name"),
-    Index(None, "execution_id", "id"),
 )
 
 satellite_types = Table(

@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from state_manager.errors import LateOutcome
 from state_manager.store import artifacts
 from state_manager.store.artifacts import NewArtifact
-from state_manager.store.tables import artifacts as table
+from state_manager.store.data_tables import artifacts as table
 from state_manager.store.tables import executions
 from tests.factories import front, submit
 from tests.store.attempts import claim, failed_for_now, settle, take_away

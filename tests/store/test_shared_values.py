@@ -12,9 +12,9 @@ from sqlalchemy import delete, select
 
 from state_manager.errors import LateOutcome
 from state_manager.store import shared_values
+from state_manager.store.data_tables import shared_values as table
 from state_manager.store.shared_values import TooManyKeys
 from state_manager.store.tables import executions
-from state_manager.store.tables import shared_values as table
 from tests.factories import front, submit
 from tests.store.attempts import claim, completed, settle, take_away
 from tests.store.rivals import rival_to

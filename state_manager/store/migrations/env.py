@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from state_manager.store.tables import metadata
+from state_manager.store import data_tables, tables  # noqa: F401  (it adds its tables to theirs)
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.configure(connection=context.config.attributes["connection"], target_metadata=tables.metadata)
 context.run_migrations()

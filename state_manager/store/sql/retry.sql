@@ -67,6 +67,8 @@ BEGIN
         RETURN;
     END IF;
 
+    DELETE FROM signal_waits w WHERE w.satellite_id = ANY (revived);  -- their time begins anew
+
     -- What waits for every end, not for success, waits again: whatever its own state.
     -- So does a parent for its children.
     UPDATE satellites d

@@ -149,6 +149,9 @@ BEGIN
             ready := ready || open_items(v_parent, v_now);
         END LOOP;
     END IF;
+    IF v_again <> '{}' THEN
+        PERFORM end_signalled_waits(v_again);  -- one that came since they looked
+    END IF;
     ready := queue_if_ready(v_again, v_now) || ready;
     IF cardinality(landed) < json_array_length(p_outcomes) THEN
         -- A token that is still in a row which no longer runs: its outcome was recorded, the answer was lost.
