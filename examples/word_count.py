@@ -38,9 +38,9 @@ def count_words(context: Context) -> dict[str, Any]:
 
 @satellite("satellite/examples/add-up")
 def add_up(context: Context) -> dict[str, Any]:
-    """Add up the counts that it depends on, and return the words that come most often."""
+    """Add up the counts that it depends on, or is configured with; return the words that come most often."""
     total: Counter[str] = Counter()
-    for part in context.input.values():
+    for part in context.config.get("parts") or context.input.values():
         total.update(part["counts"])
     most = total.most_common(context.config.get("most", 10))
     return {"words": total.total(), "different": len(total), "most": dict(most)}
