@@ -103,7 +103,11 @@ def test_every_library_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = {
         re.split(r"[\[><=!~ ]", needed)[0]
-        for needed in (*project["project"]["dependencies"], *chain(*project["dependency-groups"].values()))
+        for needed in chain(
+            project["project"]["dependencies"],
+            *project["project"]["optional-dependencies"].values(),
+            *project["dependency-groups"].values(),
+        )
     }
     table = (ROOT / "CONTRIBUTING.md").read_text().partition("## Libraries")[2]
     named = {name for row in re.findall(r"^\| ([a-z][^|]*) \|", table, re.MULTILINE) for name in row.split(", ")}
@@ -113,7 +117,7 @@ def test_every_library_has_its_reason() -> None:
 def test_modules_of_the_architecture_are_there() -> None:
     table = (ROOT / "CONTRIBUTING.md").read_text().partition("| folder | purpose |")[2].partition("\n\n")[0]
     folders = re.findall(r"^\| `([\w/]+)/` \| (.*) \|", table, re.MULTILINE)
-    assert len(folders) == 18
+    assert len(folders) == 19
     for folder, purpose in folders:
         there = {path.stem for path in (ROOT / folder).iterdir() if path.is_dir() or path.suffix == ".py"}
         assert set(re.findall(r"`([a-z_]+)`", purpose)) <= there, folder
