@@ -55,13 +55,18 @@ async def checked_addresses(host: str, port: int, networks: Sequence[IPv4Network
     Raises ConfigurationError where any of them is not allowed, TransientError where the name cannot be resolved.
     """
     addresses = await _resolve(host, port)
+    check_addresses(host, addresses, networks)
+    return addresses
+
+
+def check_addresses(host: str, addresses: Iterable[str], networks: Sequence[IPv4Network | IPv6Network]) -> None:
+    """Raise ConfigurationError where one of the addresses of a host is not allowed."""
     for address in addresses:
         if not is_allowed(address, networks):
             raise ConfigurationError(
                 f"{host}: requests to {address} are not allowed: it is not a public address, and not in one of the "
                 "worker's ALLOW_PRIVATE_ADDRESSES"
             )
-    return addresses
 
 
 async def _resolve(host: str, port: int) -> list[str]:

@@ -1,0 +1,1 @@
+"""E-mail of satellites: the message, and its delivery to an SMTP server."""
