@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from workers.attempt import redaction
 from workers.attempt.logs import redact_record
 from workers.attempt.prints import LINE_CHARACTERS, PrintedLines
-from workers.attempt.redaction import SHORTEST, Redactor, redact, redacting
+from workers.attempt.redaction import SHORTEST, Redactor, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,7 +131,7 @@ def test_output_that_nests_as_deep_as_it_may_is_redacted() -> None:
 
 
 def test_nothing_is_active_before_a_secret_is_read_and_after_the_attempt() -> None:
-    with redacting() as made:
+    with Redactor() as made:
         assert not redaction.is_active()
         made.add(SECRET)
         assert redact(f"<{SECRET}>") == "<***>"

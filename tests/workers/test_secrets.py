@@ -19,6 +19,7 @@ from tests.factories import Graph, submit
 from tests.workers.test_runner import attempt as any_attempt
 from workers import process
 from workers.attempt import redaction, runner
+from workers.attempt.redaction import Redactor
 from workers.attempt.runner import Finished
 from workers.attempt.secrets import AttemptSecrets
 from workers.attempt.shared_values import SharedValues
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from state_manager.store.transitions import Claimed
     from tests.workers.broker import Broker
-    from workers.attempt.redaction import Redactor
 
 KEY, OTHER_KEY = (base64.b64encode(bytes(range(first, first + 32))).decode() for first in (1, 101))
 VALUE, ANOTHER = "correct horse\nbattery staple", "another value"
@@ -45,7 +45,7 @@ def master_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def redactor() -> Iterator[Redactor]:
-    with redaction.redacting() as made:
+    with Redactor() as made:
         yield made
 
 
@@ -207,3 +207,16 @@ def test_expressions_resolve_to_secrets_and_their_values_stay_out_of_the_output(
     finished, _ = run(one)
     assert finished.outcome.error is None, finished.outcome.traceback
     assert finished.outcome.output == {"config": {"header": "Bearer ***"}, "input": {}}
+
+
+def test_secret_becomes_no_item_of_a_fan_out(broker: Broker, engine: Engine) -> None:
+    put(engine)
+    template: dict[str, Any] = {"name": "", "dependencies": [], "dynamic": None}
+    one = any_attempt(
+        "nothing",
+        execution_id=execution(engine),
+        dynamic={"for_each": "${{ [secrets.TOKEN] }}", "template": [template], "scopes": [""]},
+    )
+    finished, _ = run(one)
+    assert finished.outcome.expansion is None
+    assert "an item of for_each holds a secret" in str(finished.outcome.error)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
@@ -16,6 +15,7 @@ from state_manager.secrets.submitted import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Self
 
 SHORTEST = 4
 """Shortest text that is redacted, in characters: a shorter one is in every other word, and hides nothing."""
@@ -50,10 +50,14 @@ class Redactor:
         if self._spellings and self not in _active:
             _active = (*_active, self)
 
-    def close(self) -> None:
-        """Stop replacing in what other threads write."""
+    def __enter__(self) -> Self:
+        """Redact in this block what this process logs and prints, once this redactor was told a secret."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop that."""
         global _active  # noqa: PLW0603
-        if self in _active:
+        if self._spellings:
             _active = tuple(one for one in _active if one is not self)
 
     def in_text(self, text: str) -> str:
@@ -90,16 +94,6 @@ class Redactor:
             return self.in_text(value)
         written = json.dumps(value)
         return HIDDEN if self.in_text(written) != written else value
-
-
-@contextmanager
-def redacting() -> Iterator[Redactor]:
-    """Redact what this process logs and prints in this block, once the redactor was told a secret."""
-    redactor = Redactor()
-    try:
-        yield redactor
-    finally:
-        redactor.close()
 
 
 def is_active() -> bool:

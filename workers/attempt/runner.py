@@ -30,7 +30,7 @@ from workers.attempt.artifacts import KeptArtifacts
 from workers.attempt.dynamic import ConditionFailed, Dynamic
 from workers.attempt.interrupts import Interrupted, Reason, shielded
 from workers.attempt.logs import LOGGER, capture, printable
-from workers.attempt.redaction import Redactor, redacting
+from workers.attempt.redaction import Redactor
 from workers.attempt.resources import Meter
 from workers.attempt.secrets import AttemptSecrets
 from workers.attempt.shared_values import SharedValues
@@ -72,7 +72,7 @@ def run(attempt: Claimed, watchdog: Watchdog, notifier: Notifier) -> Finished | 
     result: dict[str, Any]
     error: Exception | None = None
     interruptible: Interruptible | None = None
-    with redacting() as redactor, capture(attempt.id, attempt.attempt) as lines:
+    with Redactor() as redactor, capture(attempt.id, attempt.attempt) as lines:
         secrets = AttemptSecrets(attempt.execution_id, redactor)
         try:
             with watchdog.watch(attempt) as interruptible, interruptible.exposed():
