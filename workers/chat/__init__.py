@@ -1,0 +1,1 @@
+"""Chat completions of any server that speaks OpenAI's protocol."""
