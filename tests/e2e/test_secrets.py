@@ -242,7 +242,8 @@ def test_keys_are_replaced_while_executions_use_secrets(own_system: System) -> N
     rotations = [system.start("-m", "state_manager.secrets", "rotate") for _ in range(2)]
     executions.append(submitted())
     assert [one.wait() for one in rotations] == [0, 0], [one.output for one in rotations]
-    assert sum(int(one.output.split()[0]) for one in rotations) == left
+    # The row that the killed one waited for may have been changed by PostgreSQL after the count all the same.
+    assert left - 1 <= sum(int(one.output.split()[0]) for one in rotations) <= left
     assert count_under(system.engine, SECRETS_KEY) == 0
     executions.append(submitted())
 
