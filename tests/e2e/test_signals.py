@@ -85,6 +85,21 @@ def test_timeout_fails_it_once_by_a_kind_of_its_own(system: System) -> None:
     assert failed["error"] == "SatelliteError: no signal 'go' came within 0.5 s"
 
 
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"name": "${{ inputs.n }}"}, "a signal's name has 1 to 128 printable characters and no slash: 7"),
+        ({"name": "a${{ inputs.slash }}b"}, "a signal's name has 1 to 128 printable characters and no slash: 'a/b'"),
+        ({"timeout": "${{ inputs.slash }}"}, "timeout is a positive number of seconds, not '/'"),
+    ],
+)
+def test_values_of_expressions_are_checked(system: System, config: dict[str, Any], message: str) -> None:
+    execution_id = system.submit({**waiting(), "config": {"name": "go", **config}}, inputs={"n": 7, "slash": "/"})
+    assert system.wait(execution_id)["status"] == "failed"
+    failed = system.satellite(execution_id, "wait")
+    assert (failed["error_kind"], failed["error"]) == ("configuration_error", f"ConfigurationError: {message}")
+
+
 def test_wait_survives_the_death_of_everything_and_an_empty_redis(own_system: System) -> None:
     system = own_system
     parts = [system.start_worker(), system.start_beat(), system.start_api()]
