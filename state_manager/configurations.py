@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from jsonschema.exceptions import SchemaError
@@ -26,6 +27,9 @@ ABOUT_KEYS_AND_LENGTHS = frozenset(
 )  # fmt: skip
 """Keywords that tell of an object or a list the same, whatever the values in it turn out to be."""
 
+SHOWN = 200
+"""Characters that are shown of what a schema asks for."""
+
 CONDITIONAL = frozenset({"then", "else", "dependentSchemas"})
 """Keywords whose schema holds depending on other values."""
 
@@ -49,6 +53,17 @@ def configuration_faults(
             for error in validator.iter_errors(satellite.config):
                 if _is_certain(error, satellite.config):
                     yield Fault(f"{path}.config{error.json_path[1:]}", error.message)
+
+
+def mismatches(schema: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Say where a configuration whose expressions have got their values does not match its schema.
+
+    The values are left out: one may be a secret.
+    """
+    return [
+        f"config{error.json_path[1:]} does not match {error.validator}: {json.dumps(error.validator_value)[:SHOWN]}"
+        for error in validator_for(schema)(schema).iter_errors(config)
+    ]
 
 
 def _is_certain(error: ValidationError, config: dict[str, Any]) -> bool:

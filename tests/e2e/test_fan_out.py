@@ -175,6 +175,16 @@ def test_requeue_after_runs_it_again_without_charging_an_attempt(system: System,
     assert execution["results"] == {"polls": {"attempt": 1}}
 
 
+def test_values_that_the_schema_refuses_are_a_configuration_error_that_names_the_place(system: System) -> None:
+    sleeps = {"name": "sleeps", "uses": "satellite/exospherehost/sleep", "config": {"seconds": "${{ inputs.s }}"}}
+    execution_id = system.submit(sleeps, inputs={"s": "soon"})
+    assert system.wait(execution_id)["status"] == "failed"
+    found = system.satellite(execution_id, "sleeps")
+    assert (found["error_kind"], found["attempt"]) == ("configuration_error", 1)
+    assert 'config.seconds does not match type: "number"' in found["error"]
+    assert "soon" not in found["error"]
+
+
 @pytest.mark.parametrize(
     ("for_each", "said"),
     [("${{ satellites.list.output.config }}", "for_each takes a list, not dict"),

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from exospherehost import ConfigurationError, LogicError, Prune
 from state_manager.cluster import MAX_ITEMS
 from state_manager.config import settings
+from state_manager.configurations import mismatches
 from state_manager.errors import ExpressionError
 from state_manager.expansion import ChildFailed, children, gathered, names_in_scope
 from state_manager.expressions.evaluation import is_true
 from state_manager.expressions.resolution import resolve
+from state_manager.expressions.text import mentions
 from state_manager.store.transitions import Expansion
+from workers import registry
 from workers.attempt import scope
 
 if TYPE_CHECKING:
@@ -41,8 +44,16 @@ class Dynamic:
             raise ConditionFailed
 
     def with_values(self) -> Claimed:
-        """Return the attempt with the values of its expressions, and the names of its group for what it depends on."""
+        """Return the attempt with the values of its expressions, and the names of its group for what it depends on.
+
+        Raises ConfigurationError where its satellite's schema refuses the values.
+        """
         config, given = self._resolved([self._attempt.config, self._attempt.input])
+        schema = registry.find(self._attempt.identifier).config_schema
+        if schema is not None and mentions(self._attempt.config) and (wrong := mismatches(schema, config)):
+            raise ConfigurationError(
+                "the values of the expressions are not what the satellite takes: " + "; ".join(wrong)
+            )
         outputs = names_in_scope(self._attempt.dependency_outputs or {}, self._fields)
         return replace(self._attempt, config=config, input=given, dependency_outputs=outputs)
 
