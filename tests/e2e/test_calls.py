@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import signal
@@ -10,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+import yaml
 
 from tests.commands.test_ending import FAMILY, gone, told
 from tests.http.servers import answer, serving
+from tests.processes import ROOT
 from tests.system import System, fresh_system
 from tests.waiting import until
 
@@ -55,6 +59,23 @@ def test_webhook_that_is_asked_to_wait_charges_no_attempt(calling: System) -> No
     assert execution["results"]["tell"]["body"] == {"ok": True}
     first, second = (one.headers["idempotency-key"] for one in server.received)
     assert first == second
+
+
+def test_example_ends_with_a_signed_webhook(calling: System) -> None:
+    cluster = yaml.safe_load((ROOT / "examples" / "notify.yaml").read_text())
+    with serving(lambda _, handler: answer(handler, 204)) as server:
+        cluster["inputs"]["hook"] = server.url()
+        cluster["secrets"] = {"HOOK_KEY": "correct horse"}
+        status, answered = calling.call("POST", "/executions", cluster)
+        assert status == 201, answered
+        execution = calling.wait(answered["execution_id"])
+    assert execution["status"] == "completed", execution
+    (received,) = server.received
+    assert json.loads(received.body) == {"execution": answered["execution_id"], "text": "1234 words were counted"}
+    timestamp, digest = (part.split("=", 1)[1] for part in received.headers["x-exosphere-signature"].split(","))
+    signed = hmac.new(b"correct horse", timestamp.encode() + b"." + received.body, hashlib.sha256).hexdigest()
+    assert digest == signed
+    assert "correct horse" not in json.dumps(execution)
 
 
 def test_cancelled_command_ends_with_all_that_it_started(calling: System, tmp_path: Path) -> None:
