@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from exospherehost import ConfigurationError, RequeueAfter, SatelliteError, satellite
+from exospherehost import RequeueAfter, SatelliteError, satellite
 from state_manager.store import signals
 from workers.attempt.database import ask
 
@@ -37,13 +36,6 @@ SCHEMA = {
 def wait_for_signal(context: Context) -> Any:
     """Return the payload of the signal `name`; fail after `timeout` seconds, with the kind signal_timeout."""
     name, timeout_s = context.config["name"], context.config.get("timeout")
-    # Expressions have their values only now.
-    if not isinstance(name, str) or not re.fullmatch(NAME, name):
-        raise ConfigurationError(f"a signal's name has 1 to 128 printable characters and no slash: {name!r}")
-    if timeout_s is not None and (
-        isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or timeout_s <= 0
-    ):
-        raise ConfigurationError(f"timeout is a positive number of seconds, not {timeout_s!r}")
     satellite_id = UUID(context.satellite_id)
     looked = ask(lambda engine: signals.receive(engine, satellite_id, name, timeout_s=timeout_s))
     if looked.received:
