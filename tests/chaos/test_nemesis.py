@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -134,7 +135,7 @@ class Client:
     def _call(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> Any:
         try:
             status, answer = self._system.call(method, path, body, headers)
-        except (OSError, ValueError) as error:  # nobody listens, or who answered died
+        except (OSError, ValueError, HTTPException) as error:  # nobody listens, or who answered died
             self.answers[type(error).__name__] += 1
             sleep(0.1)
             return None, None
