@@ -64,8 +64,12 @@ BEGIN
             children = s.children + coalesce(json_array_length(o.children), 0),
             unmet = s.unmet + coalesce(json_array_length(o.children), 0),
             held = CASE WHEN o.again OR o.uncharged THEN s.held END,
-            reason = k.reason, output = k.output, output_bytes = coalesce(k.output_bytes, 0),
-            error = k.error, error_kind = k.error_kind, traceback = k.traceback,
+            reason = CASE WHEN NOT o.uncharged THEN o.reason END,
+            output = CASE WHEN NOT o.uncharged THEN o.output END,
+            output_bytes = CASE WHEN o.uncharged THEN 0 ELSE coalesce(o.output_bytes, 0) END,
+            error = CASE WHEN NOT o.uncharged THEN o.error END,
+            error_kind = CASE WHEN NOT o.uncharged THEN o.error_kind END,
+            traceback = CASE WHEN NOT o.uncharged THEN o.traceback END,
             duration_ms = CASE WHEN s.children > 0 THEN extract(epoch FROM v_sent - s.start_time) * 1000
                                ELSE o.duration_ms END,
             resource_usage = o.resource_usage,
@@ -82,7 +86,7 @@ BEGIN
             lease_expires_at = NULL,
             not_before = v_now + make_interval(secs => o.wait_s),
             dispatches = s.dispatches + ((o.again OR o.uncharged) AND o.wait_s IS NULL)::int
-        FROM decided o LEFT JOIN outcome k ON (k.id, k.claim) = (o.id, o.claim) AND NOT o.uncharged
+        FROM decided o
         WHERE s.id = o.id
         RETURNING s.id, s.ordinal, s.status, s.attempt, s.error, s.error_kind, s.traceback, s.not_before,
                   s.start_time, s.end_time, s.reason, s.parent, s.children, o.again, o.children AS expansion, o.items,
@@ -114,7 +118,7 @@ BEGIN
            coalesce(array_agg(r.id) FILTER (WHERE r.status = 'skipped'), '{}'),
            coalesce(array_agg(r.id), '{}'),
            array_agg(r.expansion) FILTER (WHERE r.expansion IS NOT NULL),
-           array_agg(DISTINCT r.parent) FILTER (WHERE r.parent IS NOT NULL AND r.status <> 'pending'),
+           array_agg(r.parent) FILTER (WHERE r.parent IS NOT NULL AND r.status <> 'pending'),
            max(r.max_total)
     INTO v_completed, v_failed, v_again, v_pruned, landed, v_expanded, v_limited, v_max_total FROM recorded r;
 
@@ -145,7 +149,7 @@ BEGIN
         END LOOP;
     END IF;
     IF v_limited IS NOT NULL THEN
-        FOREACH v_parent IN ARRAY v_limited LOOP
+        FOR v_parent IN SELECT DISTINCT unnest(v_limited) LOOP
             ready := ready || open_items(v_parent, v_now);
         END LOOP;
     END IF;
