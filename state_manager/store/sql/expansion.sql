@@ -39,18 +39,20 @@ $$;
 CREATE OR REPLACE FUNCTION open_items(p_parent uuid, p_now timestamptz) RETURNS uuid[]
 LANGUAGE plpgsql AS $$
 DECLARE
+    v_allowed int := (SELECT (p.dynamic ->> 'max_parallel')::int FROM satellites p WHERE p.id = p_parent);
     v_open int[];
     v_next int[];
     v_opened uuid[];
 BEGIN
+    IF v_allowed IS NULL THEN
+        RETURN '{}';
+    END IF;
     v_open := ARRAY(SELECT DISTINCT c.index FROM satellites c WHERE c.parent = p_parent AND c.held = false);
     v_next := ARRAY(
         SELECT DISTINCT c.index FROM satellites c
         WHERE c.parent = p_parent AND c.held = true AND c.index <> ALL (v_open)
         ORDER BY c.index
-        LIMIT greatest(
-            (SELECT (p.dynamic ->> 'max_parallel')::int FROM satellites p WHERE p.id = p_parent) - cardinality(v_open), 0
-        )
+        LIMIT greatest(v_allowed - cardinality(v_open), 0)
     );
     WITH opened AS (
         UPDATE satellites c SET held = false
