@@ -23,7 +23,7 @@ class Unavailable:
     """A use of a satellite type that this worker cannot serve, since an optional package is not installed."""
 
     reason: str
-    """What to install, for who submits a cluster."""
+    """The reason shown to whoever submits a cluster, with the package to install."""
     when: Mapping[str, Any] = field(default_factory=dict)
     """The values in the configuration that need it; with none of them, the satellite cannot be used at all."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SatelliteSettings(LimitSettings):
-    """What clusters may reach from a worker."""
+    """Limits on the networks, folders and programs that satellites may reach from a worker."""
 
     allow_private_addresses: tuple[IPv4Network | IPv6Network, ...] = setting(
         "ALLOW_PRIVATE_ADDRESSES",

@@ -1,4 +1,4 @@
-"""What of a satellite is decided when it runs: its expressions, its items, and the satellites of its group. Pure."""
+"""Checks whether parts of a satellite are decided only when it runs: expressions, items, a group's satellites. Pure."""
 
 from __future__ import annotations
 

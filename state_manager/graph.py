@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from state_manager.cluster import Satellite
 
 _CHILD = re.compile(r"[/\[]")
-"""What follows the parent's name in a child's: `parse[3]`, `per-file[3]/parse`, `group/parse`."""
+"""The characters that follow a parent's name in a child's: `parse[3]`, `per-file[3]/parse`, `group/parse`."""
 
 SPELLED_OUT = 20
 """Names of a cycle that are written out; the middle of a longer one is counted instead."""

@@ -65,7 +65,7 @@ class NotFound(StateManagerError):
 
 
 class Gone(StateManagerError):
-    """What was there is there no more."""
+    """The bytes of this artifact are no longer in their store."""
 
 
 class Conflict(StateManagerError):

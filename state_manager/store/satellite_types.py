@@ -45,7 +45,7 @@ class SatelliteType:
     kinds: tuple[str, ...] = ()
     """The kinds of errors of its own that it may raise."""
     unavailable: tuple[Unavailable, ...] = ()
-    """What its latest worker lacks."""
+    """The uses that the worker which registered it last cannot serve."""
 
 
 def register_types(engine: Engine, types: Collection[SatelliteType]) -> None:

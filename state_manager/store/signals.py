@@ -37,7 +37,7 @@ class Sent:
     satellite_id: UUID | None
     sent_at: datetime
     ready: tuple[UUID, ...]
-    """What may start because of it."""
+    """The satellites that may start because of it."""
 
 
 @dataclass(frozen=True, slots=True)

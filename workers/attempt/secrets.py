@@ -41,7 +41,7 @@ class AttemptSecrets(Mapping[str, str]):
     def __init__(self, execution_id: UUID, redactor: Redactor) -> None:
         self._execution_id = execution_id
         self.redactor = redactor
-        """What removes these secrets from whatever the attempt writes."""
+        """The redactor that removes these secrets from the output, errors and log lines of the attempt."""
         self._read: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:

@@ -1,8 +1,8 @@
 -- retry: put back what failed, so that an execution resumes where it failed and keeps what is done.
--- `p_satellite` null asks for all that failed; a parent stands for its failed children, and comes back with any of them. With them come those that `fail_fast` or a timeout had cancelled, and
--- those skipped whose every failed, skipped or cancelled ancestor comes back too (not those that their own `if`, or
--- `Prune`, has skipped). Attempts go on counting; the limit
--- is raised. An `all_done` satellite that already ran is not run again.
+-- `p_satellite` null asks for all that failed; a parent stands for its failed children, and comes back with any of them.
+-- With them come those that `fail_fast` or a timeout had cancelled, and those skipped whose every failed, skipped or
+-- cancelled ancestor comes back too (not those that their own `if`, or `Prune`, has skipped). Attempts go on counting;
+-- the limit is raised. An `all_done` satellite that already ran is not run again.
 -- Answers the execution's previous status (null: no such execution), what came back, and what of it may start.
 CREATE OR REPLACE FUNCTION retry(
     p_execution uuid, p_satellite uuid DEFAULT NULL, p_now timestamptz DEFAULT NULL,

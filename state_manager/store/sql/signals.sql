@@ -1,7 +1,7 @@
 -- send_signal: keep a signal for an execution, and give it to the satellite that has waited longest for one of this name,
 -- which then runs at once. Where nobody waits it is kept, first in, first out. `answer` is
 --   sent      kept, now or by an earlier call with the same key
---   other     the key came before with another signal
+--   other     the idempotency key was used for another signal
 --   ended     the execution has ended; `status` says how, and is null where there is no such execution
 --   full      `p_limit` signals of the execution wait to be received already
 CREATE OR REPLACE FUNCTION send_signal(
